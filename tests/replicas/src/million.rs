@@ -33,7 +33,7 @@ const CHANGES: u64 = 300;
 pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
     let database = Database::start(kind, service).await?;
     let begun = Instant::now();
-    import(&database, keys)?;
+    import(&database, keys, 2)?;
     row(
         kind,
         &format!("import of {keys} keys, half as many applications and subscriptions"),
@@ -180,9 +180,9 @@ async fn changes(client: &mut Client, first: u64) -> Result<u64> {
     Ok(made)
 }
 
-/// Two keys and one subscription for each application. Each of a hundred owners has a ten thousandth of the
+/// So many keys and one subscription for each application. Each of ten thousand owners has a ten thousandth of the
 /// applications.
-pub fn import(database: &Database, keys: u64) -> Result<()> {
+pub fn import(database: &Database, keys: u64, each: u64) -> Result<()> {
     let mut child = Command::new(&database.service)
         .args(["import", "--database", &database.url, "-"])
         .stdin(Stdio::piped())
@@ -198,16 +198,16 @@ pub fn import(database: &Database, keys: u64) -> Result<()> {
         (0..10).map(|api| json!({"id": format!("api-{api}"), "match": [{"path": format!("/{api}")}]})).collect();
     let plans = json!([{"id": "gold", "limits": [{"requests": 100, "per": "minute"}]}]);
     let mut pages = vec![json!({"format": 1, "apis": apis, "plans": plans})];
-    for first in (0..keys / 2).step_by(PAGE as usize) {
-        let applications: Vec<u64> = (first..(first + PAGE).min(keys / 2)).collect();
+    for first in (0..keys / each).step_by(PAGE as usize) {
+        let applications: Vec<u64> = (first..(first + PAGE).min(keys / each)).collect();
         pages.push(json!({"format": 1,
             "applications": applications.iter().map(|n| json!({"id": format!("app-{n}"), "name": format!("name {n}"),
                 "owner": format!("owner-{}", n % 10_000)})).collect::<Vec<_>>(),
             "subscriptions": applications.iter().map(|n| json!({"id": format!("s-{n}"), "application": format!("app-{n}"),
                 "api": format!("api-{}", n % 10), "plan": if n % 100 == 0 { "gold".into() } else { Value::Null }}))
                 .collect::<Vec<_>>(),
-            "keys": applications.iter().flat_map(|n| [2 * n, 2 * n + 1]).map(|n| json!({"id": format!("k-{n}"),
-                "application": format!("app-{}", n / 2), "sha256": digest(n),
+            "keys": applications.iter().flat_map(|n| each * n..each * (n + 1)).map(|n| json!({"id": format!("k-{n}"),
+                "application": format!("app-{}", n / each), "sha256": digest(n),
                 "type": if n % 10 == 0 { "SANDBOX" } else { "PRODUCTION" }})).collect::<Vec<_>>()}));
         for page in pages.drain(..) {
             // If the import has ended early, its status says so.

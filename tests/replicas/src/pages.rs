@@ -19,7 +19,7 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Subscriptions with usage, and the hours of each.
+/// Subscriptions, and the hours of usage of each.
 const USED: u64 = 100_000;
 const HOURS: u64 = 38;
 /// Who has all APIs, and who has 50 of the applications.
@@ -29,7 +29,7 @@ const SUBSCRIBER: &str = "owner-7";
 /// Measures the pages. Returns whether each was quick and small enough.
 pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
     let database = Database::start(kind, service).await?;
-    million::import(&database, keys)?;
+    million::import(&database, keys, (keys / USED).max(1))?;
     let replicas = Replicas::start(&database, 1).await?;
     let mut client = Client::new(&replicas.addresses);
     for api in 0..10 {
@@ -47,7 +47,7 @@ pub async fn measure(kind: Kind, keys: u64, service: &Path) -> Result<bool> {
             ask(&mut client, Ask::new("POST", "/v1/tokens").json(json!({"role": role, "subject": subject}))).await?;
         tokens.insert(role.to_owned(), made["token"].clone());
     }
-    let facts = json!({"policy": format!("http://{}", replicas.addresses[0]), "tokens": tokens, "keys": keys,
+    let facts = json!({"policy": format!("http://{}", replicas.addresses[0]), "tokens": tokens, "subscriptions": USED,
         "database": kind.to_string()});
     let mut node = Command::new("node");
     node.arg("tests/console/million.mjs").env("FACTS", facts.to_string()).kill_on_drop(true);

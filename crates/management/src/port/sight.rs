@@ -14,6 +14,19 @@ pub enum Sight {
     Only(Vec<Reach>),
 }
 
+impl Sight {
+    /// The owner, if only rows of one owner are seen.
+    pub fn only_owner(&self) -> Option<&str> {
+        match self {
+            Self::Only(reaches) => match &reaches[..] {
+                [Reach::Own(owner)] => Some(owner),
+                _ => None,
+            },
+            Self::All => None,
+        }
+    }
+}
+
 /// A reason for seeing rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {

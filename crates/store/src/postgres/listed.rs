@@ -123,8 +123,13 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Postgres>, kind: Kind, filter: &'
         query.push(" AND (l.id ILIKE ").push_bind(pattern.clone()).push(" OR l.name ILIKE ");
         query.push_bind(pattern.clone());
         if kind == Kind::Subscription {
-            query.push(" OR l.application IN (SELECT id FROM listed WHERE kind = 2 AND (id ILIKE ");
-            query.push_bind(pattern.clone()).push(" OR name ILIKE ").push_bind(pattern).push("))");
+            query.push(" OR l.application ILIKE ").push_bind(pattern.clone());
+            query.push(" OR l.application IN (SELECT id FROM listed WHERE kind = 2 AND name ILIKE ").push_bind(pattern);
+            // Who sees only rows of their own has few applications, of very many.
+            if let Some(owner) = filter.sight.only_owner() {
+                query.push(" AND owner = ").push_bind(text(owner));
+            }
+            query.push(")");
         }
         query.push(")");
     }

@@ -137,9 +137,14 @@ fn conditions<'q>(query: &mut QueryBuilder<'q, Sqlite>, kind: Kind, filter: &'q 
         query.push(" AND (l.id LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\' OR l.name LIKE ");
         query.push_bind(pattern.clone()).push(" ESCAPE '\\'");
         if kind == Kind::Subscription {
-            query.push(" OR l.application IN (SELECT a.id FROM listed a WHERE a.kind = 2 AND (a.id LIKE ");
-            query.push_bind(pattern.clone()).push(" ESCAPE '\\' OR a.name LIKE ");
-            query.push_bind(pattern).push(" ESCAPE '\\'))");
+            query.push(" OR l.application LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\'");
+            query.push(" OR l.application IN (SELECT a.id FROM listed a WHERE a.kind = 2 AND a.name LIKE ");
+            query.push_bind(pattern).push(" ESCAPE '\\'");
+            // Who sees only rows of their own has few applications, of very many.
+            if let Some(owner) = filter.sight.only_owner() {
+                query.push(" AND a.owner = ").push_bind(owner);
+            }
+            query.push(")");
         }
         query.push(")");
     }

@@ -23,6 +23,12 @@ fn in_state(row: NewRow, state: &str) -> NewRow {
     NewRow { document: document.to_string(), ..row }
 }
 
+fn named(row: NewRow, name: &str) -> NewRow {
+    let mut document: Value = serde_json::from_str(&row.document).unwrap();
+    document["name"] = json!(name);
+    NewRow { document: document.to_string(), ..row }
+}
+
 fn own(owner: &str) -> Reach {
     Reach::Own(owner.to_owned())
 }
@@ -47,8 +53,8 @@ async fn fill(store: &Store) {
             owned(in_state(api("b", "/b"), "PUBLISHED"), "pia"),
             owned(in_state(api("c", "/c"), "CREATED"), "pia"),
             in_state(api("d", "/d"), "PUBLISHED"),
-            application("s", "sam", "ACTIVE"),
-            application("t", "sue", "ACTIVE"),
+            named(application("s", "sam", "ACTIVE"), "Name of s"),
+            named(application("t", "sue", "ACTIVE"), "name of t"),
             key("sk", "s", "ACTIVE"),
             key("tk", "t", "ACTIVE"),
             subscription("sa", "s", "a", "UNBLOCKED"),
@@ -92,6 +98,22 @@ pub async fn who_is_limited_sees_only_what_reaches_them(opened: &Opened) {
             assert_eq!(store.sees(kind, id, &sight).await.unwrap(), is_seen, "{kind:?} {id} {sight:?}");
             assert_eq!(change.sees(kind, id, &sight).await.unwrap(), is_seen, "{kind:?} {id} {sight:?}");
         }
+    }
+    // The name of an application finds its subscriptions, for those who see the application. Its id stands in the row.
+    for (owner, part, expected) in [
+        (Some("sam"), "name of s", vec!["sa", "sb"]),
+        (Some("sue"), "name of s", vec![]),
+        (Some("sue"), "S", vec!["left"]),
+        (Some("sue"), "of T", vec!["tb"]),
+        (None, "name of s", vec!["left", "sa", "sb"]),
+        (None, "%", vec![]),
+    ] {
+        let sight = owner.map_or(Sight::All, |owner| Sight::Only(vec![own(owner)]));
+        let filter = Filter { part: Some(part.to_owned()), sight, ..Filter::default() };
+        let sort = Sort { column: Column::Id, descending: false };
+        let page = store.list(Kind::Subscription, &filter, sort, None, 10).await.unwrap();
+        let found: Vec<_> = page.rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(found, expected, "{owner:?} {part}");
     }
     assert!(store.sees(Kind::Api, "d", &Sight::All).await.unwrap());
     assert!(!store.sees(Kind::Api, "none", &Sight::All).await.unwrap());

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     cli::apply::Apply,
-    client::{self, Client, Pair},
+    client::{self, Answer, Client, Pair},
     failure::Failure,
     output::{
         plain,
@@ -76,18 +76,8 @@ pub fn send(
     let lines: Arc<[Box<str>]> = rows.into_iter().map(|row| row.line).chain(gone.iter().map(line)).collect();
     let mut query: Vec<Pair> = vec![("label", asked.label.clone())];
     query.extend(asked.lift_blocks.then(|| ("lift_blocks", "true".to_owned())));
-    let until = Instant::now().checked_add(OTHERS);
-    let sent = loop {
-        let bar = progress::of(lines.len(), "applying");
-        let sent = client.import(&query, asked.if_revision, Lines::new(&lines, bar.clone()));
-        bar.end();
-        let is_busy = sent.as_ref().is_err_and(|failure| failure.status() == Some(503));
-        // After another import the policy is at another revision. So there is nothing to wait for with `--if-revision`.
-        if !is_busy || asked.if_revision.is_some() || until.is_none_or(|until| Instant::now() >= until) {
-            break sent;
-        }
-        thread::sleep(ASK_AGAIN);
-    };
+    let bar = || progress::of(lines.len(), "applying");
+    let sent = in_turn(client, &query, asked.if_revision, &lines, bar);
     match sent {
         Ok(answer) => Ok((places, answer.body)),
         Err(Failure::Unreachable(because)) => Err(Failure::Unreachable(format!(
@@ -105,9 +95,30 @@ pub fn preview(client: &Client, gone: &[&Candidate], lifts: bool) -> Result<Vec<
     let lines: Arc<[Box<str>]> = gone.iter().map(|one| line(one)).collect();
     let mut query: Vec<Pair> = vec![("dry_run", "true".to_owned())];
     query.extend(lifts.then(|| ("lift_blocks", "true".to_owned())));
-    let bar = Progress::new(None, "asking what would stay");
-    let sent = client.import(&query, None, Lines::new(&lines, bar))?;
+    let sent = in_turn(client, &query, None, &lines, || Progress::new(None, "asking what would stay"))?;
     Ok(client::read::<Imported>(&sent.body)?.kept)
+}
+
+/// Sends an import, and sends it again while another one has the turn.
+fn in_turn(
+    client: &Client,
+    query: &[Pair],
+    at: Option<i64>,
+    lines: &Arc<[Box<str>]>,
+    bar: impl Fn() -> Progress,
+) -> Result<Answer, Failure> {
+    let until = Instant::now().checked_add(OTHERS);
+    loop {
+        let bar = bar();
+        let sent = client.import(query, at, Lines::new(lines, bar.clone()));
+        bar.end();
+        let is_busy = sent.as_ref().is_err_and(|failure| failure.status() == Some(503));
+        // After another import the policy is at another revision. An import that names one would be refused then.
+        if !is_busy || at.is_some() || until.is_none_or(|until| Instant::now() >= until) {
+            return sent;
+        }
+        thread::sleep(ASK_AGAIN);
+    }
 }
 
 /// The lines of an import, while they are sent.

@@ -58,7 +58,7 @@ demo: build stack envoy ## The same, run once: every call with its answer; fails
 	@tools/need curl
 	@exec "$$KEYGATE_WORK/debug/stack" demo
 
-# The cheapest tests first, so that errors show early. Then all is built. Then three groups run beside each other: the
+# The cheapest tests first, so that errors show early. Then all is built. Then the groups run beside each other: the
 # tests of real Envoys and of the policy service, which mostly wait, and those of the filter, which compute and give way.
 # The output of a group is printed when the group has ended. The real Envoys ask the policy service that the other tests
 # have built, because a release build takes minutes.
@@ -66,24 +66,32 @@ demo: build stack envoy ## The same, run once: every call with its answer; fails
 test: ## All tests
 	@$(MAKE) test-core test-tools test-fuzz test-soak test-wasm filter envoy built-tests
 	@POLICY_SERVICE="$$KEYGATE_WORK/debug/policy-service" \
-		$(MAKE) -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) SIDE_BY_SIDE=1 \
-		e2e test-filter test-policy-service
+		$(MAKE) -j4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) SIDE_BY_SIDE=1 \
+		e2e test-filter test-service-api test-service-others
 	$(title) 'all tests passed'
 
 .PHONY: built-tests
 built-tests:
 	$(title) 'compiling the other tests'
+	@tools/need $(SERVICE_NEEDS) nginx
 	cargo test $(LOCKED) --no-run $(FILTER_TESTS)
 	cargo test $(LOCKED) --no-run $(SERVICE_TESTS)
 	cargo test $(LOCKED) --no-run $(E2E_TESTS)
 
 FILTER_TESTS := -p keygate --test filter
-SERVICE_TESTS := -p explain -p management -p store -p testkit -p policy-service -p keygatectl -p convert
+SERVICE_CRATES := explain management store testkit policy-service keygatectl convert
+SERVICE_TESTS := $(addprefix -p ,$(SERVICE_CRATES))
+# All but the tests of the API over HTTP, which take as long as all others. Cargo cannot leave out one of them.
+SERVICE_OTHERS := --lib --bins $(addprefix --test ,$(sort $(filter-out service,$(foreach crate,$(SERVICE_CRATES), \
+	$(basename $(notdir $(wildcard crates/$(crate)/tests/*.rs))) \
+	$(patsubst crates/$(crate)/tests/%/main.rs,%,$(wildcard crates/$(crate)/tests/*/main.rs))))))
+SERVICE_NEEDS := detect-secrets postgresql pgbouncer oidc-provider
 E2E_TESTS := -p keygate-e2e
 
 # These tests mostly wait, for timeouts and pauses: on two cores four at once take 74 s instead of 117.
 WAITING_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 
+# Groups beside each other fetch nothing: two at once would fetch the same. `built-tests` has fetched all.
 ifdef SIDE_BY_SIDE
 give_way := nice -n 5
 endif
@@ -182,11 +190,17 @@ test-filter:
 	$(title) 'the whole filter, natively, against a host made for it'
 	$(give_way) cargo test $(LOCKED) $(FILTER_TESTS)
 
-.PHONY: test-policy-service
-test-policy-service:
-	$(title) 'the policy service'
-	@tools/need detect-secrets postgresql pgbouncer oidc-provider
-	RUST_TEST_THREADS=$(WAITING_THREADS) cargo test $(LOCKED) $(SERVICE_TESTS)
+.PHONY: test-service-api
+test-service-api:
+	$(title) 'the API of the policy service, over HTTP'
+	$(if $(SIDE_BY_SIDE),,@tools/need $(SERVICE_NEEDS))
+	RUST_TEST_THREADS=$(WAITING_THREADS) cargo test $(LOCKED) $(SERVICE_TESTS) --test service
+
+.PHONY: test-service-others
+test-service-others:
+	$(title) 'the rest of the policy service: its rules, databases, console and command line'
+	$(if $(SIDE_BY_SIDE),,@tools/need $(SERVICE_NEEDS))
+	cargo test $(LOCKED) $(SERVICE_TESTS) $(SERVICE_OTHERS)
 
 .PHONY: test-soak
 test-soak:
@@ -203,7 +217,7 @@ test-wasm:
 .PHONY: e2e
 e2e: $(if $(SIDE_BY_SIDE),,build envoy) ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
-	@tools/need nginx
+	$(if $(SIDE_BY_SIDE),,@tools/need nginx)
 	RUST_TEST_THREADS=$(WAITING_THREADS) cargo test $(LOCKED) $(E2E_TESTS)
 
 .PHONY: e2e-observability
@@ -273,7 +287,7 @@ e2e-mesh: build envoy ## The manifests and the chart in Helm and in real control
 .PHONY: load
 load: build envoy ## A block while 20,000 connections are silent, 32 send large reports and 50 poll; half a minute
 	$(title) 'how soon a block is answered, and refused by Envoy, in a crowd'
-	cargo test $(LOCKED) -p keygate-e2e --test gateway full_crowd -- --ignored --nocapture
+	cargo test $(LOCKED) -p keygate-e2e --test gateway crowd -- --ignored --nocapture
 
 # --- fuzzing ---------------------------------------------------------------------------------------------------------
 #

@@ -1,5 +1,5 @@
 //! Slow clients. Each is ended within its limit, with a clear answer, and does not delay others. In these tests time
-//! advances whenever all tasks are idle.
+//! passes quickly.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,7 +14,7 @@ mod support;
 use std::time::Duration;
 
 use reqwest::Method;
-use support::{Service, TOKEN, send};
+use support::{Service, TOKEN, passing::quickly, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -27,8 +27,6 @@ async fn trickle(service: &Service, begun: &str) -> (String, Duration) {
     let stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
     let (mut from, mut to) = stream.into_split();
     to.write_all(begun.as_bytes()).await.unwrap();
-    time::pause();
-    let start = Instant::now();
     let sending = tokio::spawn(async move {
         while to.write_all(b"x").await.is_ok() {
             time::sleep(Duration::from_secs(1)).await;
@@ -36,16 +34,17 @@ async fn trickle(service: &Service, begun: &str) -> (String, Duration) {
     });
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
-    // The answer is complete when its problem is. A connection may also close without an answer.
-    while !answer.ends_with(b"}") {
-        match from.read(&mut chunk).await {
-            Ok(0) | Err(_) => break,
-            Ok(count) => answer.extend_from_slice(&chunk[..count]),
+    let answered = async {
+        // The answer is complete when its problem is. A connection may also close without an answer.
+        while !answer.ends_with(b"}") {
+            match from.read(&mut chunk).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => answer.extend_from_slice(&chunk[..count]),
+            }
         }
-    }
-    let took = start.elapsed();
+    };
+    let ((), took) = quickly(answered).await;
     sending.abort();
-    time::resume();
     (String::from_utf8(answer).unwrap(), took)
 }
 

@@ -17,6 +17,7 @@ pub mod envoy;
 pub mod follower;
 pub mod import;
 pub mod load;
+pub mod passing;
 pub mod program;
 
 use std::{

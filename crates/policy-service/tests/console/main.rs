@@ -24,3 +24,4 @@ mod person;
 mod roles;
 mod strange;
 mod subscribing;
+mod truth;

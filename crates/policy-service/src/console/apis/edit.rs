@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -14,8 +14,8 @@ use super::{
         form::Form,
         parts::field::{Wrong, actions, hidden, is_in_form},
         rows::Api,
-        stale,
-        visit::{Sent, Visit, see_other},
+        said, stale,
+        visit::{Sent, Visit},
     },
     form::{field_of, fields, filled, fresh, write},
     route::{CHANGE, CREATE, path},
@@ -54,8 +54,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            let told = [("said", "created"), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["apis", id], &told)))
+            Ok(said::made(&visit, &["apis", id], "created", done.revision))
         }
         Err(problem) if is_about_the_form(&problem) => {
             Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
@@ -101,10 +100,7 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
     let api: Api = visit.v1.read(&path(&id)).await?;
     write(&form, &mut row, gives(&visit));
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
-        Ok(done) => {
-            let told = [("said", "saved"), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["apis", &id], &told)))
-        }
+        Ok(done) => said::done(&visit, &["apis", &id], (Kind::Api, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let told = stale::told(&form, &filled(&api), NAMES);
             Ok(page(&visit, problem.status(), &api, &form, &Wrong::default(), told))

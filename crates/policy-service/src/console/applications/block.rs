@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::Kind;
 use maud::html;
 use serde_json::{Value, json};
 
@@ -17,7 +18,8 @@ use super::{
             table::{counted, facts, name, number},
         },
         rows::{Block, Preview},
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     one::{facts_of_block, trail},
     route::{BLOCK, path},
@@ -90,8 +92,8 @@ async fn done(visit: &Visit, id: &str, what: &str, order: Option<&Value>, form: 
     let path = format!("{}/{what}", path(id));
     let problem = match visit.v1.change(Method::POST, &path, order, Some(form.get("etag"))).await {
         Ok(done) => {
-            let (said, revision) = (format!("{what}ed"), done.revision.to_string());
-            return Ok(see_other(&visit.at_with(&["applications", id], &[("said", &said), ("revision", &revision)])));
+            let (here, word) = (["applications", id], format!("{what}ed"));
+            return said::done(visit, &here, (Kind::Application, id), &word, &done).await;
         }
         Err(problem) => problem,
     };
@@ -99,7 +101,7 @@ async fn done(visit: &Visit, id: &str, what: &str, order: Option<&Value>, form: 
         StatusCode::PRECONDITION_FAILED => {
             let now = read(visit, id).await?;
             if is_so(&now, order) {
-                return Ok(see_other(&visit.at_with(&["applications", id], &[("said", "as-it-was")])));
+                return said::as_it_was(visit, &["applications", id], Kind::Application, id).await;
             }
             Wrong::new("", &moved(&now))
         }

@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -14,7 +14,8 @@ use super::{
         form::Form,
         parts::field::{Field, Wrong, actions, hidden, is_in_form},
         rows::List,
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     one::trail,
     route::{CHANGE, CREATE, path},
@@ -67,7 +68,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            Ok(see_other(&visit.at_with(&["applications", id], &[("said", "created")])))
+            Ok(said::made(&visit, &["applications", id], "created", done.revision))
         }
         Err(problem) if is_in_form(&problem) => {
             Ok(new_page(&visit, problem.status(), &form, &Wrong::of(&problem, str::to_owned)))
@@ -118,10 +119,7 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
         row.insert((*name).to_owned(), form.json(name));
     }
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
-        Ok(done) => {
-            let revision = done.revision.to_string();
-            Ok(see_other(&visit.at_with(&["applications", &id], &[("said", "saved"), ("revision", &revision)])))
-        }
+        Ok(done) => said::done(&visit, &["applications", &id], (Kind::Application, &id), "saved", &done).await,
         Err(problem) if is_in_form(&problem) || problem.status() == StatusCode::PRECONDITION_FAILED => {
             let now: Application = visit.v1.read(&path(&id)).await?;
             let (wrong, form) = match problem.status() {

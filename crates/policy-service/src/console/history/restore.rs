@@ -6,7 +6,7 @@ use axum::{
 };
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
             table::{counted, name, number, table},
         },
         rows::List,
+        said,
         secrets::{self, Made},
         visit::{Sent, Visit, see_other},
     },
@@ -111,8 +112,8 @@ pub async fn restore(Sent { visit, form }: Sent) -> Result<Response, Problem> {
         let body = json!({"revision": revision, "lift_blocks": lift_blocks});
         return match secrets::make(&visit, RESTORE, &body, &form).await {
             Ok(Made::Now(done)) => {
-                let made = done.get("revision").map(ToString::to_string).unwrap_or_default();
-                Ok(see_other(&visit.at_with(&["history"], &[("said", "restored"), ("revision", &made)])))
+                let made = done.get("revision").and_then(Value::as_i64).unwrap_or_default();
+                Ok(said::made(&visit, &["history"], "restored", made))
             }
             Ok(Made::Before(_)) => Ok(see_other(&visit.at(&["history"]))),
             Err(problem) => again(&visit, latest, &form, problem),

@@ -85,7 +85,9 @@ pub async fn check(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result
     let key: super::row::Key = visit.v1.read(&super::route::path(&id)).await?;
     let place = visit.at(&["keys", &id]);
     if is_kept(&key.id, &form) {
-        return Ok(see_other(&format!("{place}?said=kept")));
+        // The answer itself says so: no address does, which anybody can write.
+        let visit = Visit { said: "You have the key. Nobody can show it again.", ..visit };
+        return Ok(super::one::shown(&visit, &key, &html! {}));
     }
     let body = html! {
         p.alert role="alert" { "These are not the last " (LAST) " characters of this key. The service cannot show the key again." }

@@ -168,6 +168,19 @@ impl<'a> Field<'a> {
     }
 }
 
+/// What a field had when its form was opened, so that a value which nobody touched is told from one that somebody typed.
+pub fn shown(name: &str, value: &str) -> Markup {
+    hidden(&format!("{name}_shown"), value)
+}
+
+/// Fails if somebody typed into a field that belongs to another choice than the chosen one. `words` are those of its choice.
+pub fn is_not_ignored(name: &str, words: &str, is_chosen: bool, is_typed: bool) -> Result<(), Wrong> {
+    if is_chosen || !is_typed {
+        return Ok(());
+    }
+    Err(Wrong::new(name, &format!("this counts only with \u{201c}{words}\u{201d}: choose that, or leave this empty")))
+}
+
 /// A hidden field.
 pub fn hidden(name: &str, value: &str) -> Markup {
     html! { input type="hidden" name=(name) value=(value); }

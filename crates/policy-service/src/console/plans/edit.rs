@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -14,10 +14,10 @@ use super::{
         form::Form,
         parts::field::{Wrong, actions, hidden, is_in_form},
         rows::Plan,
-        stale,
-        visit::{Sent, Visit, see_other},
+        said, stale,
+        visit::{Sent, Visit},
     },
-    form::{field_of, fields, filled, fresh, write},
+    form::{check, field_of, fields, filled, fresh, write},
     route::{CHANGE, CREATE, path},
 };
 use crate::http::{problem::Problem, request_id::made};
@@ -49,13 +49,15 @@ fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
 
 /// Makes a plan.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    if let Err(wrong) = check(&form) {
+        return Ok(page_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
+    }
     let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
     write(&form, &mut row, gives(&visit));
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            let told = [("said", "created"), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["plans", id], &told)))
+            Ok(said::made(&visit, &["plans", id], "created", done.revision))
         }
         Err(problem) if is_in_form(&problem) => {
             Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
@@ -93,12 +95,14 @@ fn page(visit: &Visit, status: StatusCode, plan: &Plan, form: &Form, wrong: &Wro
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
     let plan: Plan = visit.v1.read(&path(&id)).await?;
+    if let Err(wrong) = check(&form) {
+        // The version that the person saw stays the one that is replaced.
+        let plan = Plan { etag: Some(form.get("etag").to_owned()), ..plan };
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &plan, &form, &wrong, html! {}));
+    }
     write(&form, &mut row, gives(&visit));
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
-        Ok(done) => {
-            let told = [("said", "saved"), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["plans", &id], &told)))
-        }
+        Ok(done) => said::done(&visit, &["plans", &id], (Kind::Plan, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let told = stale::told(&form, &filled(&plan), NAMES);
             Ok(page(&visit, problem.status(), &plan, &form, &Wrong::default(), told))

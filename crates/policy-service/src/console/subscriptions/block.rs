@@ -1,6 +1,7 @@
 //! Blocks a subscription: the form, and what follows when it is sent.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
+use management::port::Kind;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -12,7 +13,8 @@ use super::{
             table::facts,
         },
         rows::{Block, Subscription},
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     figures::{Seen, find},
     form::{self, Concerned, first, ordered},
@@ -62,12 +64,12 @@ pub async fn block(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result
     let seen_as = (form.get("etag"), form.get("seen"));
     match moved::change(&visit, &id, "block", Some(&order), seen_as).await {
         Ok(Outcome::Done(done)) => {
-            let said = if is_later(&order, visit.now) { "planned" } else { "blocked" };
-            Ok(see_other(&beside(&visit, &id, said, done.revision)))
+            let word = if is_later(&order, visit.now) { "planned" } else { "blocked" };
+            said::done(&visit, &["subscriptions", &id], (Kind::Subscription, &id), word, &done).await
         }
         // Two people blocked at once, and both meant the same.
         Ok(Outcome::Moved(now)) if is_so(&now, &order) => {
-            Ok(see_other(&visit.at_with(&["subscriptions", &id], &[("said", "as-it-was")])))
+            said::as_it_was(&visit, &["subscriptions", &id], Kind::Subscription, &id).await
         }
         Ok(Outcome::Moved(now)) => {
             again(&visit, &id, &form, StatusCode::PRECONDITION_FAILED, &Wrong::default(), Some(&now)).await
@@ -78,11 +80,6 @@ pub async fn block(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result
         }
         Err(problem) => Err(problem),
     }
-}
-
-/// The page of the subscription with the receipt of what was done.
-pub fn beside(visit: &Visit, id: &str, said: &str, revision: i64) -> String {
-    visit.at_with(&["subscriptions", id], &[("said", said), ("revision", &revision.to_string())])
 }
 
 /// The form again, with what was typed.

@@ -8,7 +8,7 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Field, Wrong, actions, hidden},
+            field::{Field, Wrong, actions, hidden, is_not_ignored},
             table::{counted, number},
             time::time,
         },
@@ -114,6 +114,7 @@ fn midnight_after(now: i64) -> i64 {
 
 /// What the form asks for.
 pub fn ordered(form: &Form, now: i64) -> Result<Value, Wrong> {
+    is_not_ignored("until", "Until a time", form.get("end") == "time", when::is_typed(form, "until"))?;
     let until = match form.get("end") {
         "never" | "" => None,
         "hour" => Some(now.saturating_add(HOUR)),
@@ -159,14 +160,21 @@ mod tests {
             (&[("end", "tomorrow"), ("tomorrow_at", "1")], json!(midnight)),
             (&[("end", "time"), ("until", "2025-12-01T08:00")], json!(1_764_576_000)),
             (&[("end", "time"), ("until", "2025-12-01T08:00"), ("until_at", "1764572400")], json!(1_764_572_400)),
-            // A time that stands there while another choice is pressed does not count.
-            (&[("end", "never"), ("until", "2025-12-01T08:00")], Value::Null),
+            // A time that was there when the form was opened does not count while another choice is pressed.
+            (&[("end", "never"), ("until", "2025-12-01T08:00"), ("until_shown", "1764576000")], Value::Null),
         ] {
             assert_eq!(ordered(&filled(pairs), NOW).unwrap()["until"], until, "{pairs:?}");
         }
-        for pairs in
-            [&[("end", "time")][..], &[("end", "time"), ("until", "tomorrow")], &[("end", "odd")], &[("from", "x")]]
-        {
+        for pairs in [
+            &[("end", "time")][..],
+            &[("end", "time"), ("until", "tomorrow")],
+            &[("end", "odd")],
+            &[("from", "x")],
+            // Typed, and then ignored, would be dropped.
+            &[("end", "never"), ("until", "2025-12-01T08:00")],
+            &[("end", "hour"), ("until", "tomorrow")],
+            &[("end", "never"), ("until", "2025-12-01T08:01"), ("until_shown", "1764576000")],
+        ] {
             assert!(ordered(&filled(pairs), NOW).is_err(), "{pairs:?}");
         }
     }

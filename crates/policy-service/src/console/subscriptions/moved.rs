@@ -2,25 +2,28 @@
 //!
 //! A form carries the version of the row that its person saw. If the row is another one when the form arrives, nothing is
 //! changed, and the person reads what it was and what it is. Only if nothing that concerns blocks and approvals changed (a
-//! plan was used up, say), the form is carried out on the new version.
+//! plan was used up, say) and the whole record of the block is as it was, the form is carried out on the new version.
 
 use axum::http::{Method, StatusCode};
 use maud::{Markup, html};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::super::{
     parts::{badge::words, table::name, time::time},
-    rows::Subscription,
+    rows::{Block, Subscription},
     v1::Done,
     visit::Visit,
 };
 use super::route::path;
-use crate::http::problem::Problem;
+use crate::{hexadecimal::short_name, http::problem::Problem};
 
 /// What a form remembers of the row that its person saw.
 pub fn seen(row: &Subscription) -> String {
-    let block = row.block.clone().unwrap_or_default();
-    format!("{}|{}|{}", row.state(), block.at.unwrap_or_default(), block.by.unwrap_or_default())
+    let Block { state, by, at, reason, note, from, until } = row.block.clone().unwrap_or_default();
+    // Two changes of one second by one person differ in what they order.
+    let whole = json!([state, by, at, reason, note, from, until, row.block.is_some()]).to_string();
+    format!("{}|{}", row.state(), short_name(&Sha256::digest(whole.as_bytes())))
 }
 
 /// How a change went.

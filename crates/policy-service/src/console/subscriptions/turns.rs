@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::Kind;
 use maud::{Markup, html};
 use serde_json::json;
 
@@ -17,9 +18,9 @@ use super::{
             table::facts,
         },
         rows::Subscription,
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
-    block::beside,
     figures::find,
     moved::{self, Outcome},
     one::{facts_of, trail},
@@ -142,9 +143,11 @@ async fn take(
     };
     let seen_as = (form.get("etag"), form.get("seen"));
     match moved::change(&visit, &id, turn.what, body.as_ref(), seen_as).await {
-        Ok(Outcome::Done(done)) => Ok(see_other(&beside(&visit, &id, turn.said, done.revision))),
+        Ok(Outcome::Done(done)) => {
+            said::done(&visit, &["subscriptions", &id], (Kind::Subscription, &id), turn.said, &done).await
+        }
         Ok(Outcome::Moved(now)) if is_so(&now) => {
-            Ok(see_other(&visit.at_with(&["subscriptions", &id], &[("said", "as-it-was")])))
+            said::as_it_was(&visit, &["subscriptions", &id], Kind::Subscription, &id).await
         }
         Ok(Outcome::Moved(now)) => {
             let told = Some(moved::told(form.get("seen"), &now));

@@ -13,6 +13,7 @@ mod support;
 
 mod audited;
 mod blocking;
+mod choices;
 mod demo;
 mod dom;
 mod foundation;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, hidden, is_in_form},
+        parts::field::{Wrong, actions, has_owner, hidden, is_in_form, status_of},
         rows::Api,
         said, stale,
         visit::{Sent, Visit},
@@ -56,16 +56,11 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
             Ok(said::made(&visit, &["apis", id], "created", done.revision))
         }
-        Err(problem) if is_about_the_form(&problem) => {
-            Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+        Err(problem) if is_in_form(&problem) => {
+            Ok(page_new(&visit, status_of(&problem), &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
     }
-}
-
-/// Whether a person can mend it in the form, which has fields that not everyone may set.
-fn is_about_the_form(problem: &Problem) -> bool {
-    is_in_form(problem) || (problem.status() == StatusCode::FORBIDDEN && problem.wrong_field().is_some())
 }
 
 /// The form for an API that is there.
@@ -98,18 +93,22 @@ fn page(visit: &Visit, status: StatusCode, api: &Api, form: &Form, wrong: &Wrong
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
     let api: Api = visit.v1.read(&path(&id)).await?;
+    if let Err(wrong) = has_owner(gives(&visit), &form, api.owner.as_deref()) {
+        let api = Api { etag: Some(form.get("etag").to_owned()), ..api };
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &api, &form, &wrong, html! {}));
+    }
     write(&form, &mut row, gives(&visit));
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
         Ok(done) => said::done(&visit, &["apis", &id], (Kind::Api, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let told = stale::told(&form, &filled(&api), NAMES);
-            Ok(page(&visit, problem.status(), &api, &form, &Wrong::default(), told))
+            Ok(page(&visit, status_of(&problem), &api, &form, &Wrong::default(), told))
         }
-        Err(problem) if is_about_the_form(&problem) => {
+        Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, field_of);
             // The version that the person saw stays the one that is replaced.
             let api = Api { etag: Some(form.get("etag").to_owned()), ..api };
-            Ok(page(&visit, problem.status(), &api, &form, &wrong, html! {}))
+            Ok(page(&visit, status_of(&problem), &api, &form, &wrong, html! {}))
         }
         Err(problem) => Err(problem),
     }

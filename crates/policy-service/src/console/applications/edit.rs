@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Field, Wrong, actions, hidden, is_in_form},
+        parts::field::{Field, Wrong, actions, has_owner, hidden, is_in_form, status_of},
         rows::List,
         said,
         visit::{Sent, Visit},
@@ -71,7 +71,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             Ok(said::made(&visit, &["applications", id], "created", done.revision))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(new_page(&visit, problem.status(), &form, &Wrong::of(&problem, str::to_owned)))
+            Ok(new_page(&visit, status_of(&problem), &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),
     }
@@ -113,8 +113,12 @@ fn page(visit: &Visit, status: StatusCode, row: &Application, form: &Form, wrong
 /// Changes an application. Fields that are not in the form stay as they are.
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
-    let names: &[&str] =
-        if visit.principal.role == Role::Administrator { &["name", "owner", "plan"] } else { &["name"] };
+    let gives = visit.principal.role == Role::Administrator;
+    if let Err(wrong) = has_owner(gives, &form, row.get("owner").and_then(Value::as_str)) {
+        let now: Application = visit.v1.read(&path(&id)).await?;
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &now, &form, &wrong));
+    }
+    let names: &[&str] = if gives { &["name", "owner", "plan"] } else { &["name"] };
     for name in names {
         row.insert((*name).to_owned(), form.json(name));
     }
@@ -132,7 +136,7 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
                 }
                 _ => (Wrong::of(&problem, str::to_owned), form),
             };
-            Ok(page(&visit, problem.status(), &now, &form, &wrong))
+            Ok(page(&visit, status_of(&problem), &now, &form, &wrong))
         }
         Err(problem) => Err(problem),
     }

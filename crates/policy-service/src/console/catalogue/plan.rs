@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, hidden, is_in_form},
+        parts::field::{Wrong, actions, hidden, is_in_form, status_of},
         rows::{Api, Subscription},
         said,
         visit::{Sent, Visit},
@@ -66,7 +66,7 @@ pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
         Ok(done) => said::done(&visit, &["subscriptions", &id], (Kind::Subscription, &id), "saved", &done).await,
         Err(problem) if is_in_form(&problem) => {
-            page(&visit, &id, problem.status(), Some(&form), &Wrong::of(&problem, str::to_owned)).await
+            page(&visit, &id, status_of(&problem), Some(&form), &Wrong::of(&problem, str::to_owned)).await
         }
         Err(problem) => Err(problem),
     }

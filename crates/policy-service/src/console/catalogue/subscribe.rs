@@ -15,7 +15,7 @@ use super::{
         form::Form,
         parts::{
             badge::badge,
-            field::{Field, Wrong, actions, is_in_form},
+            field::{Field, Wrong, actions, is_in_form, status_of},
             table::{empty, facts, name},
         },
         rows::{Api, List},
@@ -101,7 +101,7 @@ pub async fn subscribe(Path(id): Path<String>, Sent { visit, form }: Sent) -> Re
             said::done(&visit, &["subscriptions", made], (Kind::Subscription, made), "subscribed", &done).await
         }
         Err(problem) if is_in_form(&problem) => {
-            page(&visit, &id, problem.status(), form, &Wrong::of(&problem, str::to_owned)).await
+            page(&visit, &id, status_of(&problem), form, &Wrong::of(&problem, str::to_owned)).await
         }
         Err(problem) => Err(problem),
     }

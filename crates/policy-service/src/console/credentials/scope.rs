@@ -12,7 +12,7 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Wrong, actions, is_in_form},
+            field::{Wrong, actions, is_in_form, status_of},
             table::name,
         },
         said,
@@ -67,7 +67,7 @@ pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
     match visit.v1.change(Method::PUT, &path(&id), Some(&body), None).await {
         Ok(_) => Ok(said::in_list(&visit, &["gateway-credentials"], "saved", &id, None)),
         Err(problem) if is_in_form(&problem) => {
-            page(&visit, &id, problem.status(), Some(&form), &Wrong::of(&problem, field_of)).await
+            page(&visit, &id, status_of(&problem), Some(&form), &Wrong::of(&problem, field_of)).await
         }
         Err(problem) => Err(problem),
     }

@@ -14,7 +14,7 @@ use super::{
         form::Form,
         parts::{
             confirm::Confirm,
-            field::{Field, Wrong, actions, hidden, is_in_form},
+            field::{Field, Wrong, actions, hidden, is_in_form, status_of},
             table::name,
         },
         rows::List,
@@ -85,7 +85,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             Ok(said::in_list(&visit, ALL_OF_THEM, "created", id, Some(made.revision)))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(page(&visit, problem.status(), None, &form, &Wrong::of(&problem, str::to_owned)))
+            Ok(page(&visit, status_of(&problem), None, &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),
     }
@@ -117,10 +117,10 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
                 now.value
             );
             let form = form.with("etag", now.etag.unwrap_or_default());
-            Ok(page(&visit, problem.status(), Some(&id), &form, &Wrong::new("", &detail)))
+            Ok(page(&visit, status_of(&problem), Some(&id), &form, &Wrong::new("", &detail)))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(page(&visit, problem.status(), Some(&id), &form, &Wrong::of(&problem, str::to_owned)))
+            Ok(page(&visit, status_of(&problem), Some(&id), &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),
     }

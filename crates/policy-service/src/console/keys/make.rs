@@ -12,7 +12,7 @@ use super::{
     super::{
         applications::{Application, route as application},
         form::Form,
-        parts::field::{Field, Wrong, actions, is_in_form, is_not_ignored},
+        parts::field::{Field, Wrong, actions, is_in_form, is_not_ignored, status_of},
         secrets::{self, Made, field_of},
         visit::{Sent, Visit},
         when,
@@ -134,7 +134,7 @@ pub async fn make(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
         Ok(Made::Now(made)) => Ok(kept::shown(&visit, &made, "The new key", &html! {})),
         Ok(Made::Before(key)) => Ok(kept::shown_before(&visit, &key)),
         Err(problem) if is_in_form(&problem) => {
-            Ok(page(&visit, problem.status(), &row, &form, &Wrong::of(&problem, field_of)))
+            Ok(page(&visit, status_of(&problem), &row, &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
     }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, hidden, is_in_form},
+        parts::field::{Wrong, actions, has_owner, hidden, is_in_form, status_of},
         rows::Plan,
         said, stale,
         visit::{Sent, Visit},
@@ -60,7 +60,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             Ok(said::made(&visit, &["plans", id], "created", done.revision))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+            Ok(page_new(&visit, status_of(&problem), &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
     }
@@ -95,7 +95,8 @@ fn page(visit: &Visit, status: StatusCode, plan: &Plan, form: &Form, wrong: &Wro
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
     let plan: Plan = visit.v1.read(&path(&id)).await?;
-    if let Err(wrong) = check(&form) {
+    let checked = check(&form).and_then(|()| has_owner(gives(&visit), &form, plan.owner.as_deref()));
+    if let Err(wrong) = checked {
         // The version that the person saw stays the one that is replaced.
         let plan = Plan { etag: Some(form.get("etag").to_owned()), ..plan };
         return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &plan, &form, &wrong, html! {}));
@@ -105,13 +106,13 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
         Ok(done) => said::done(&visit, &["plans", &id], (Kind::Plan, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let told = stale::told(&form, &filled(&plan), NAMES);
-            Ok(page(&visit, problem.status(), &plan, &form, &Wrong::default(), told))
+            Ok(page(&visit, status_of(&problem), &plan, &form, &Wrong::default(), told))
         }
         Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, field_of);
             // The version that the person saw stays the one that is replaced.
             let plan = Plan { etag: Some(form.get("etag").to_owned()), ..plan };
-            Ok(page(&visit, problem.status(), &plan, &form, &wrong, html! {}))
+            Ok(page(&visit, status_of(&problem), &plan, &form, &wrong, html! {}))
         }
         Err(problem) => Err(problem),
     }

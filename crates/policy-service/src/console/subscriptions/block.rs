@@ -9,7 +9,7 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Wrong, is_in_form},
+            field::{Wrong, is_in_form, status_of},
             table::facts,
         },
         rows::{Block, Subscription},
@@ -76,7 +76,7 @@ pub async fn block(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result
         }
         Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, str::to_owned);
-            again(&visit, &id, &form, problem.status(), &wrong, None).await
+            again(&visit, &id, &form, status_of(&problem), &wrong, None).await
         }
         Err(problem) => Err(problem),
     }

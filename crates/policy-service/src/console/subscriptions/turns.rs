@@ -14,7 +14,7 @@ use super::{
         form::Form,
         parts::{
             confirm::Confirm,
-            field::{Field, Wrong, hidden, is_in_form},
+            field::{Field, Wrong, hidden, is_in_form, status_of},
             table::facts,
         },
         rows::Subscription,
@@ -155,7 +155,7 @@ async fn take(
         }
         Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, str::to_owned);
-            page(&visit, turn, &id, problem.status(), &form, &wrong, None).await
+            page(&visit, turn, &id, status_of(&problem), &form, &wrong, None).await
         }
         Err(problem) => Err(problem),
     }

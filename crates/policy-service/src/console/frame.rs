@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use management::port::{Principal, Role};
 use maud::{Markup, html};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
+    hexadecimal::short_name,
     signin::CSRF_FIELD,
     web::{place::CONSOLE, shell::Shell},
 };
@@ -55,6 +57,11 @@ impl Frame {
     /// The part of the address before `/console`.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// A word that only this session's pages know, for an address that says what this session has shown.
+    pub fn proof(&self, of: &str) -> String {
+        short_name(&Sha256::new().chain_update(&*self.csrf).chain_update([0_u8]).chain_update(of).finalize())
     }
 
     /// The hidden field that every form needs.

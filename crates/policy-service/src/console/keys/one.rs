@@ -27,12 +27,10 @@ const SHOWN: usize = 100;
 pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, Problem> {
     let key: Key = visit.v1.read(&path(&id)).await?;
     let receipt = said::of_row(&mut visit, &["keys", &id], Kind::Key, &id, |_| true).await?;
-    Ok(shown(&visit, &key, &receipt))
-}
-
-/// The page of this key.
-pub fn shown(visit: &Visit, key: &Key, receipt: &Markup) -> Response {
-    let to = |what: &str| visit.at(&["keys", &key.id, what]);
+    if let Some(sentence) = super::kept::said(&visit, &key.id) {
+        visit.said = sentence;
+    }
+    let to = |what: &str| visit.at(&["keys", &id, what]);
     let (may_rotate, may_revoke) = (visit.may(Method::POST, REGENERATE), visit.may(Method::POST, REVOKE));
     let works = key.works(visit.now);
     let body = html! {
@@ -43,10 +41,10 @@ pub fn shown(visit: &Visit, key: &Key, receipt: &Markup) -> Response {
             }
         }
         (receipt)
-        @if let Some(next) = &key.replaced_by { (rotation(visit, key, next, may_revoke)) }
-        (facts(&facts_of(visit, key)))
+        @if let Some(next) = &key.replaced_by { (rotation(&visit, &key, next, may_revoke)) }
+        (facts(&facts_of(&visit, &key)))
     };
-    visit.page(&format!("Key {}", key.id), &trail(visit, key, false), body)
+    Ok(visit.page(&format!("Key {}", key.id), &trail(&visit, &key, false), body))
 }
 
 /// The way to the page of a key, and to one behind it.

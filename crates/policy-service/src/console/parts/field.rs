@@ -44,6 +44,11 @@ impl Wrong {
         }
     }
 
+    /// The error beside a field that a page draws by itself.
+    pub fn beside(&self, name: &str) -> Markup {
+        html! { @if let Some(detail) = self.of_field(name) { p.error id={ (name) "-error" } { bdi { (detail) } } } }
+    }
+
     fn of_field(&self, name: &str) -> Option<&str> {
         (!name.is_empty() && self.field == name).then_some(self.detail.as_str())
     }

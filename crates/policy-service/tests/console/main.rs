@@ -18,6 +18,7 @@ mod demo;
 mod dom;
 mod foundation;
 mod keys;
+mod late;
 mod making;
 mod names;
 mod operating;

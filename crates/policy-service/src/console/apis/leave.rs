@@ -120,7 +120,7 @@ async fn leave(leave: Leave, Path(id): Path<String>, Sent { visit, form }: Sent)
         (Err(problem), _) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let wrong = Wrong::new(
                 "",
-                "Somebody else changed the API meanwhile. Look at it beside the form, and send the form again \
+                "The API was changed meanwhile. Look at it beside the form, and send the form again \
                                         if you still want it.",
             );
             page(&visit, leave, &id, problem.status(), &wrong).await

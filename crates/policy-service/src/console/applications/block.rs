@@ -130,7 +130,7 @@ fn is_so(now: &Application, order: Option<&Value>) -> bool {
 /// What somebody else made of it.
 fn moved(now: &Application) -> String {
     let Some(block) = &now.block else {
-        return "Somebody else changed the application meanwhile. It is not blocked now.".to_owned();
+        return "The application was changed meanwhile. It is not blocked now.".to_owned();
     };
     let because = block.reason.as_ref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
     let by = block.by.as_deref().unwrap_or("somebody else");

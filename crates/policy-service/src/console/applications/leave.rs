@@ -59,6 +59,11 @@ async fn page(visit: &Visit, id: &str, wrong: &Wrong, status: axum::http::Status
 pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
         Ok(done) => Ok(said::in_list(&visit, &["applications"], "deleted", &id, Some(done.revision))),
+        Err(problem) if problem.status() == axum::http::StatusCode::PRECONDITION_FAILED => {
+            let detail =
+                "The application was changed meanwhile. Look at it, and send the form again if you still want it.";
+            page(&visit, &id, &Wrong::new("", detail), problem.status()).await
+        }
         Err(problem) if problem.status().as_u16() == 409 => {
             page(&visit, &id, &Wrong::of(&problem, str::to_owned), problem.status()).await
         }

@@ -65,6 +65,17 @@ pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
     row.insert("plan".to_owned(), form.json("plan"));
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
         Ok(done) => said::done(&visit, &["subscriptions", &id], (Kind::Subscription, &id), "saved", &done).await,
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let now: Subscription = visit.v1.read(&path(&id)).await?;
+            if now.plan.as_deref().unwrap_or_default() == form.get("plan") {
+                return said::as_it_was(&visit, &["subscriptions", &id], Kind::Subscription, &id).await;
+            }
+            let detail = format!(
+                "The subscription was changed meanwhile. Its plan is now: {}. Send the form again to replace that.",
+                now.plan.as_deref().unwrap_or("none")
+            );
+            page(&visit, &id, problem.status(), Some(&form), &Wrong::new("", &detail)).await
+        }
         Err(problem) if is_in_form(&problem) => {
             page(&visit, &id, status_of(&problem), Some(&form), &Wrong::of(&problem, str::to_owned)).await
         }

@@ -111,8 +111,11 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
         Ok(_) => said::listed_as_it_was(&visit, ALL_OF_THEM, Kind::DenyPolicy, &id).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let now: DenyPolicy = visit.v1.read(&path(&id)).await?;
+            if asked(&filled(&now)) == asked(&form) {
+                return said::listed_as_it_was(&visit, ALL_OF_THEM, Kind::DenyPolicy, &id).await;
+            }
             let detail = format!(
-                "Somebody else changed it meanwhile. Now it says: {}: {}. Send the form again to replace that.",
+                "It was changed meanwhile. Now it says: {}: {}. Send the form again to replace that.",
                 what(&now),
                 now.value
             );

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::http::problem::Problem;
 
-/// Objects that stay as they are, as far as the preview names them.
+/// Objects that would not be as they were, as far as the preview names them.
 const KEPT: usize = 100;
 const LATEST: &str = "/v1/revisions?sort=-revision&limit=1";
 
@@ -168,8 +168,9 @@ fn shown(visit: &Visit, status: StatusCode, preview: &Preview, lift_blocks: bool
         }
         @if *kept_total > 0 {
             section.panel aria-labelledby="kept-title" {
-                h2 #kept-title { "What would stay as it is: " (counted(*kept_total, "object", "objects")) }
-                (table("What would stay", &["Kind", "Id", "Because"], &kept_rows(kept)))
+                h2 #kept-title { "What would not be as it was: " (counted(*kept_total, "object", "objects")) }
+                p.hint { "A restore leaves these as they are today, or makes of them what the reason says." }
+                (table("What would not be as it was", &["Kind", "Id", "Because"], &kept_rows(kept)))
                 @if *kept_total > u64::try_from(KEPT).unwrap_or(u64::MAX) { p.hint { "The first " (KEPT) " are shown." } }
             }
         }

@@ -60,7 +60,7 @@ pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let wrong = Wrong::new(
                 "",
-                "Somebody else changed the plan meanwhile. Look at it beside the form, and send the form again \
+                "The plan was changed meanwhile. Look at it beside the form, and send the form again \
                                         if you still want it.",
             );
             page(&visit, &id, problem.status(), &wrong).await

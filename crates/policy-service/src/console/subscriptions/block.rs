@@ -15,6 +15,7 @@ use super::{
         rows::{Block, Subscription},
         said,
         visit::{Sent, Visit},
+        when,
     },
     figures::{Seen, find},
     form::{self, Concerned, first, ordered},
@@ -57,6 +58,8 @@ fn page(
 
 /// Blocks.
 pub async fn block(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    // A beginning that has passed can be ordered by nobody, and what has begun needs none.
+    let form = if is_past(&form, visit.now) { form.with("from", "").with("from_at", "") } else { form };
     let order = match ordered(&form, visit.now) {
         Ok(order) => order,
         Err(wrong) => return again(&visit, &id, &form, StatusCode::UNPROCESSABLE_ENTITY, &wrong, None).await,
@@ -95,6 +98,11 @@ async fn again(
     let concerned = Concerned::read(visit, id).await?;
     let told = html! { @if let Some(now) = now { (moved::told(form.get("seen"), now)) } };
     Ok(page(visit, status, &seen, &concerned, form, wrong, told))
+}
+
+/// Whether the form has the beginning that was there when it was opened, and that is past now.
+fn is_past(form: &Form, now: i64) -> bool {
+    matches!(when::moment(form, "from"), Ok(Some(from)) if from <= now) && !when::is_typed(form, "from")
 }
 
 fn is_later(order: &Value, now: i64) -> bool {

@@ -67,12 +67,16 @@ pub async fn change(
 pub fn told(seen_as: &str, now: &Subscription) -> Markup {
     let was = seen_as.split('|').next().unwrap_or_default();
     let block = now.block.as_ref();
+    let (from, until) = (block.and_then(|block| block.from), block.and_then(|block| block.until));
     html! {
         div.alert role="alert" tabindex="-1" data-focus="" {
-            p { strong { "Somebody else changed this meanwhile, so your form changed nothing." } }
+            p { strong { "This was changed meanwhile, so your form changed nothing." } " Somebody else changed it, you did in another window, "
+                "or a block has begun or ended." }
             p { "When you opened the form it was: " strong { (words(was)) } ". Now it is: " strong { (words(now.state())) }
+                @if now.is_planned() { ", with " strong { "a block planned" } @if let Some(from) = from { " from " (time(from)) } }
+                @if let Some(until) = until { ", until " (time(until)) }
                 @if let Some(by) = block.and_then(|block| block.by.as_deref()) { ", by " (name(by)) }
-                @if let Some(at) = block.and_then(|block| block.at) { ", since " (time(at)) }
+                @if let Some(at) = block.and_then(|block| block.at) { @if now.is_planned() { ", ordered " } @else { ", since " } (time(at)) }
                 @if let Some(reason) = block.and_then(|block| block.reason.as_deref()) { ", because: " (name(reason)) }
                 "." }
             p { "If you still want it, send the form again." }

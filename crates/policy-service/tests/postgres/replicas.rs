@@ -1,6 +1,6 @@
 //! Any number of services on one database are one service.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cell::Cell, collections::BTreeSet, time::Duration};
 
 use serde_json::json;
 use testkit::{deadline::eventually, postgres::Postgres};
@@ -143,6 +143,7 @@ async fn a_service_that_is_killed_in_the_middle_loses_nothing_and_stops_nobody()
     let mut acknowledged = BTreeSet::new();
     for round in 0..4_u64 {
         let numbers = (round + 1) * 1_000..;
+        let written = Cell::new(0);
         let writes = async {
             for number in numbers {
                 let key = json!({"id": format!("k-{number}"), "application": "app-1", "sha256": digest(number)});
@@ -151,10 +152,14 @@ async fn a_service_that_is_killed_in_the_middle_loses_nothing_and_stops_nobody()
                     None => break,
                 }
                 acknowledged.insert(digest(number));
+                written.set(written.get() + 1);
             }
         };
+        // After some writes, and in the middle of one: each takes longer than a millisecond.
         let kill = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            while written.get() < 6 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             killed.signal("-KILL");
         };
         tokio::join!(writes, kill);

@@ -2,7 +2,8 @@
 //! full usage reports on all connections of a fleet, and held polls. The administrator gets the answer within a second,
 //! and every worker of Envoy refuses within two.
 //!
-//! `make load` runs it in full, `make test` in a small form.
+//! `make load` runs it in full. `make test` runs a small form beside other tests. It does not measure speed, it shows only
+//! that a change does not wait until all reports are stored.
 
 use std::{
     collections::VecDeque,
@@ -32,8 +33,18 @@ use tokio::{
 };
 
 /// The time limits, both from when the change is sent: until its answer, and until every worker decides by it.
-const ANSWERED: Duration = Duration::from_secs(1);
-const SEEN: Duration = Duration::from_secs(2);
+#[derive(Clone, Copy)]
+struct Limits {
+    answered: Duration,
+    seen: Duration,
+}
+
+/// The promise, for a machine that does nothing else.
+const QUICK: Limits = Limits { answered: Duration::from_secs(1), seen: Duration::from_secs(2) };
+/// A fifth of the time in which a debug build stores the 32 reports on a busy machine, at 1.3 s each.
+const IN_TURN: Limits = Limits { answered: Duration::from_secs(8), seen: Duration::from_secs(9) };
+/// Until the policy has arrived, and until all workers decide by a change at all.
+const SETTLED: Duration = Duration::from_secs(10);
 /// `gateway-1:demo-gateway-secret`.
 const GATEWAY: &str = "Basic Z2F0ZXdheS0xOmRlbW8tZ2F0ZXdheS1zZWNyZXQ=";
 /// File descriptors of this process for everything but the silent connections.
@@ -50,6 +61,7 @@ struct Crowd {
     polls: usize,
     /// The number of alternating blocks and unblocks.
     changes: usize,
+    limits: Limits,
 }
 
 /// What a silent connection sends before it falls silent.
@@ -190,7 +202,7 @@ async fn play(name: &str, crowd: Crowd) {
     let ask = Ask::get(ORDERS).key(&keys.production);
     let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
     let [allowed, blocked] = [Expected::Reaches("production"), story::BLOCKED];
-    eventually("the policy", SEEN * 5, async || workers.expect(&ask, allowed).await).await.unwrap();
+    eventually("the policy", SETTLED, async || workers.expect(&ask, allowed).await).await.unwrap();
 
     let [held, taken, followed] = [const { AtomicUsize::new(0) }; 3].map(Arc::new);
     let service = policy.address();
@@ -215,7 +227,7 @@ async fn play(name: &str, crowd: Crowd) {
         let (action, expected) = if number.is_multiple_of(2) { ("block", blocked) } else { ("unblock", allowed) };
         let begun = Instant::now();
         answered.push(change(policy, action).await);
-        eventually(action, SEEN * 5, async || workers.expect(&ask, expected).await).await.unwrap();
+        eventually(action, SETTLED, async || workers.expect(&ask, expected).await).await.unwrap();
         seen.push(begun.elapsed());
         tasks.check().await;
     }
@@ -231,8 +243,8 @@ async fn play(name: &str, crowd: Crowd) {
     for (what, [median, most, slowest]) in [("answered", answered), ("on every worker", seen)] {
         println!("{what}: p50 {median:.0?}, p99 {most:.0?}, slowest {slowest:.0?}");
     }
-    assert!(answered[1] < ANSWERED, "a change has its answer in {answered:?}\n{}", policy.log());
-    assert!(seen[1] < SEEN, "a change is on every worker in {seen:?}");
+    assert!(answered[1] < crowd.limits.answered, "a change has its answer in {answered:?}\n{}", policy.log());
+    assert!(seen[1] < crowd.limits.seen, "a change is on every worker in {seen:?}");
     assert!(reports > 0 && deltas > 0, "{reports} reports were taken and {deltas} deltas followed meanwhile");
     stack.stop().await;
 }
@@ -245,13 +257,15 @@ fn room() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_block_is_quick_in_a_small_crowd() {
-    play("crowd-small", Crowd { silent: room().min(2_000), reporters: 32, polls: 20, changes: 8 }).await;
+async fn a_block_waits_for_few_reports_in_a_small_crowd() {
+    play("crowd-small", Crowd { silent: room().min(2_000), reporters: 32, polls: 20, changes: 8, limits: IN_TURN })
+        .await;
 }
 
 /// Too heavy to run beside other tests: `make load` runs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "`make load` runs it, by itself"]
 async fn a_block_is_quick_in_a_full_crowd() {
-    play("crowd-full", Crowd { silent: room().min(20_000), reporters: 32, polls: 50, changes: 100 }).await;
+    play("crowd-full", Crowd { silent: room().min(20_000), reporters: 32, polls: 50, changes: 100, limits: QUICK })
+        .await;
 }

@@ -50,7 +50,9 @@ pub fn choice(offers: &[Offer], api: &Api, held: Option<&str>, form: &Form, wron
             span.hint {
                 @match &offer.plan { Some(plan) => (words(plan)), None => "what it allows is not shown to you" }
                 @if held == Some(&offer.id) { "; the subscription has it now" }
-                @if !is_offered(&offer.id) { ", and the API does not offer it: who leaves it cannot come back to it" }
+                @if !is_offered(&offer.id) {
+                    ", and the API does not offer it" @if offers.len() > 1 { ": who leaves it cannot come back to it" }
+                }
             }
         }
     };

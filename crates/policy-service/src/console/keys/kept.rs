@@ -58,7 +58,7 @@ fn question(visit: &Visit, place: &str, check: &str, last: Option<&str>, wrong: 
                 p.hint #last-hint { "Read them from the place where you have kept the key, not from this page. The whole key will do as well." }
                 (wrong.beside("last"))
                 input type="text" id="last" name="last" required pattern=[last.map(|last| format!(".*{last}"))] autocomplete="off"
-                    autocapitalize="off" spellcheck="false" aria-invalid=[is_wrong.then_some("true")]
+                    autocapitalize="off" spellcheck="false" aria-invalid=[is_wrong.then_some("true")] data-focus=[is_wrong.then_some("")]
                     aria-describedby=(if is_wrong { "last-hint last-error" } else { "last-hint" })
                     title={ "the last " (LAST) " characters of the key" };
             }

@@ -200,7 +200,7 @@ test('the back button after a block shows what is so now, and a form from before
   assert.equal((await stack.v1('GET', '/v1/subscriptions/shop-orders')).body.state, 'BLOCKED');
   await tab.getByLabel('Production only').check();
   await tab.getByRole('button', { name: 'Block', exact: true }).click();
-  await tab.getByText('Somebody else changed this meanwhile').waitFor();
+  await tab.getByText('This was changed meanwhile').waitFor();
   assert.equal((await stack.v1('GET', '/v1/subscriptions/shop-orders')).body.state, 'BLOCKED');
   await unblock(dana);
   // Back to a page with the button Unblock, which is asked for again, so that it says what is so now.
@@ -232,7 +232,7 @@ test('two publishers who click at once: one block is made, and both see the same
   await other.page.getByLabel('Production only').check();
   await other.page.getByLabel('Note to the subscriber').fill('typed for nothing?');
   await other.button('Block').click();
-  await other.says('Somebody else changed this meanwhile');
+  await other.says('This was changed meanwhile');
   await other.says('too many requests');
   // What was typed is kept.
   assert.equal(await other.page.getByLabel('Note to the subscriber').inputValue(), 'typed for nothing?');

@@ -118,7 +118,7 @@ test('a restore shows first what it would change, and leaves blocks as they are'
   await adam.page.getByRole('link', { name: `Restore revision ${good}`, exact: true }).click();
   await adam.button('Show the preview').click();
   await adam.says('What would change');
-  await adam.says('What would stay as it is');
+  await adam.says('What would not be as it was');
   assert.match(await adam.text(), /shop-orders/);
   assert.equal(await latest(), before, 'a preview changes nothing');
   await adam.check('preview');
@@ -151,4 +151,35 @@ test('a token is shown once, works, and ends when it is revoked', async () => {
   await adam.says('revoked');
   assert.equal((await stack.v1('GET', '/v1/me', undefined, token)).status, 401);
   adam.isWell('tokens');
+});
+
+test('what is typed into a field of a choice chooses it, and is not sent beside another choice', async () => {
+  const oscar = await person(stack, stack.tokens.operator);
+  const make = async (name, chooses) => {
+    await oscar.open('/console/new/gateway-credential');
+    await oscar.page.getByLabel('Client id').fill(name);
+    await oscar.page.getByLabel('Ids of the APIs').fill('orders-1.0');
+    assert.ok(await oscar.page.getByLabel('Only some').isChecked(), 'typing chooses');
+    await chooses();
+    await oscar.button('Make the credential').click();
+    await oscar.says('Keep it now');
+    const { items } = (await stack.v1('GET', '/v1/gateways/credentials?limit=1000')).body;
+    return items.find(({ client_id }) => client_id === name).apis;
+  };
+  assert.deepEqual(await make('typed', async () => {}), ['orders-1.0']);
+  assert.equal(await make('changed', () => oscar.page.getByLabel('All APIs').check()), null);
+  // A block whose end was typed first, and then chosen.
+  await oscar.open('/console/subscriptions/shop-orders/block');
+  await oscar.page.getByLabel('Time', { exact: true }).fill('2199-01-01T00:00');
+  assert.ok(await oscar.page.getByLabel('Until a time').isChecked());
+  await oscar.page.getByLabel('For 1 hour').check();
+  await oscar.page.locator('main form').getByRole('button').click();
+  await oscar.says('The block is saved');
+  const { block } = (await stack.v1('GET', '/v1/subscriptions/shop-orders')).body;
+  assert.ok(Math.abs(block.until - Date.now() / 1000 - 3_600) < 60, String(block.until));
+  await stack.make('/v1/subscriptions/shop-orders/unblock');
+  // Read again, the page does not say what holds no more.
+  await oscar.page.reload();
+  assert.doesNotMatch(await oscar.text(), /The block is saved|Complete/);
+  oscar.isWell('choices');
 });

@@ -37,6 +37,8 @@ pub enum Error {
     },
     /// The object does not exist.
     NotFound {
+        /// The field that names it; `None` if the request is about it.
+        field: Option<String>,
         /// Its kind.
         kind: Kind,
         /// Its id.
@@ -90,7 +92,12 @@ impl Error {
 
     /// No object of this kind has this id.
     pub fn not_found(kind: Kind, id: &str) -> Self {
-        Self::NotFound { kind, id: id.to_owned() }
+        Self::NotFound { field: None, kind, id: id.to_owned() }
+    }
+
+    /// `field` names an object of this kind that does not exist, or that the actor does not see.
+    pub fn not_found_in(field: impl Into<String>, kind: Kind, id: &str) -> Self {
+        Self::NotFound { field: Some(field.into()), kind, id: id.to_owned() }
     }
 
     /// No `thing` has this id.
@@ -132,7 +139,7 @@ impl fmt::Display for Error {
             | Self::Forbidden { field: None, detail }
             | Self::Conflict { field: None, detail } => f.write_str(detail),
             Self::NoSuch(thing, id) => write!(f, "there is no {} with the id {id:?}", thing.noun()),
-            Self::NotFound { kind, id } => write!(f, "there is no {} with the id {id:?}", kind.noun()),
+            Self::NotFound { kind, id, .. } => write!(f, "there is no {} with the id {id:?}", kind.noun()),
             Self::Changed(kind) => {
                 write!(f, "this {} was changed since it was read; read it again (if-match)", kind.noun())
             }

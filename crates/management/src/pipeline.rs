@@ -197,7 +197,7 @@ async fn check_references<R: Resource>(
         let was_named = before.iter().any(|other| (other.kind, &other.id) == (reference.kind, &reference.id));
         let may_name = was_named || reference.is_offered || access::sees(change, reference.kind, &reference.id).await?;
         if !(found && may_name) {
-            return Err(Error::not_found(reference.kind, &reference.id));
+            return Err(Error::not_found_in(&reference.field, reference.kind, &reference.id));
         }
     }
     Ok(())

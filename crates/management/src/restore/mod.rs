@@ -271,7 +271,7 @@ impl Way<'_> {
             return Ok(None);
         }
         row.close();
-        Ok(Some("its owner is blocked; unblock or approve it by itself".to_owned()))
+        Ok(Some("its owner is blocked, so it comes back closed; unblock or approve it by itself".to_owned()))
     }
 
     /// Checks a row like one that a client sends.

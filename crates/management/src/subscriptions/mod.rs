@@ -248,7 +248,7 @@ impl Resource for Subscription {
             Some(plan) if access::sees(change, Kind::Plan, plan).await? => {
                 Err(Error::forbidden_in("plan", "the API does not offer this plan"))
             }
-            Some(plan) => Err(Error::not_found(Kind::Plan, plan)),
+            Some(plan) => Err(Error::not_found_in("plan", Kind::Plan, plan)),
         }
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use management::port::{Principal, Role};
 use maud::{Markup, html};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
+    hexadecimal::short_name,
     signin::CSRF_FIELD,
     web::{place::CONSOLE, shell::Shell},
 };
@@ -36,29 +38,6 @@ const NAVIGATION: &[Entry] = &[
     ("/tokens", "Tokens", &[Administrator, Operator, Auditor]),
 ];
 
-/// What was done, by the word in the address (`said`). Only these texts are shown.
-const SAID: &[(&str, &str)] = &[
-    ("blocked", "The block is saved. Gateways take it over now; the receipt says which of them have it."),
-    ("planned", "The block is planned. It begins by itself on every gateway."),
-    ("as-it-was", "Nothing was changed: it was so already."),
-    ("unblocked", "The block is lifted. Gateways take that over now; the receipt says which of them have it."),
-    ("approved", "The subscription is approved."),
-    ("rejected", "The subscription is rejected."),
-    ("created", "It is created."),
-    ("saved", "The changes are saved."),
-    ("deleted", "It is deleted."),
-    ("revoked", "It is revoked and never works again."),
-    ("removed", "It is removed. Receipts do not wait for it any more."),
-    (
-        "restored",
-        "The restore is done, as a new revision. Gateways take it over now; the receipt says which of them have it.",
-    ),
-    ("kept", "You have the key. Nobody can show it again."),
-    ("subscribed", "The subscription is made. Its state says whether it can be used already."),
-    ("unsubscribed", "The subscription has ended."),
-    ("retired", "The API is retired. Gateways do not serve it any more."),
-];
-
 /// What stands around a page.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -80,14 +59,18 @@ impl Frame {
         &self.prefix
     }
 
+    /// A word that only this session's pages know, for an address that says what this session has shown.
+    pub fn proof(&self, of: &str) -> String {
+        short_name(&Sha256::new().chain_update(&*self.csrf).chain_update([0_u8]).chain_update(of).finalize())
+    }
+
     /// The hidden field that every form needs.
     pub fn token(&self) -> Markup {
         html! { input type="hidden" name=(CSRF_FIELD) value=(self.csrf); }
     }
 
-    /// The document. `trail` leads from the start to the page, and `said` is the word for what was done before.
+    /// The document. `trail` leads from the start to the page, and `said` says what was done before it.
     pub fn page(&self, title: &str, trail: &[(&str, String)], said: &str, body: Markup) -> Markup {
-        let said = SAID.iter().find(|(word, _)| *word == said).map(|(_, text)| *text);
         let body = html! {
             @if !trail.is_empty() {
                 nav.trail aria-label="Breadcrumb" {
@@ -95,7 +78,7 @@ impl Frame {
                 }
             }
             h1 { bdi { (title) } }
-            @if let Some(said) = said { p.said role="status" { (said) } }
+            @if !said.is_empty() { p.said role="status" { (said) } }
             (body)
         };
         let head = html! { meta name="csrf-token" content=(self.csrf); };

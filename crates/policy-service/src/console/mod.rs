@@ -27,6 +27,7 @@ mod parts;
 mod plans;
 mod receipts;
 mod rows;
+mod said;
 mod secrets;
 mod stale;
 mod start;

@@ -7,7 +7,6 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use maud::{Markup, html};
 
 use super::{
     Console,
@@ -31,21 +30,4 @@ async fn page(State(_): State<Console>, Path(revision): Path<String>, visit: Vis
         return Ok(visit.part(&state(&receipt, &place)));
     }
     Ok(visit.page("Receipt", &[], panel(&receipt, &place, &place)))
-}
-
-/// The receipt of the revision that the address names, beside what was changed. `segments` lead to the page that shows it.
-pub async fn beside(visit: &Visit, segments: &[&str]) -> Result<Markup, Problem> {
-    let revision = visit.asked.get("revision");
-    if revision.is_empty() {
-        return Ok(html! {});
-    }
-    match visit.v1.read::<Receipt>(&below("/v1/receipts", &[revision])).await {
-        Ok(receipt) => {
-            let here = visit.at_with(segments, &[("revision", revision)]);
-            Ok(panel(&receipt, &visit.at(&["receipts", revision]), &here))
-        }
-        // An address that somebody wrote by hand names no revision.
-        Err(problem) if problem.status().is_client_error() => Ok(html! {}),
-        Err(problem) => Err(problem),
-    }
 }

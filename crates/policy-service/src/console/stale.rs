@@ -1,4 +1,5 @@
-//! A form that comes too late: somebody else has changed the row meanwhile. Says field by field what was typed and what is there.
+//! A form that comes too late: the row was changed meanwhile, by somebody else or by another window. Says field by field what
+//! was typed and what is there. If that is the same, two clicks or two people meant the same, and nothing needs to be said.
 
 use maud::{Markup, html};
 
@@ -7,13 +8,21 @@ use super::{
     parts::table::{name, table},
 };
 
+/// Whether the row is what the form asks for.
+pub fn is_same(typed: &Form, now: &Form, names: &[(&str, &str)]) -> bool {
+    names.iter().all(|(field, _)| normal(typed, field) == normal(now, field))
+}
+
+fn normal(form: &Form, field: &str) -> String {
+    form.as_typed(field).trim().replace("\r\n", "\n")
+}
+
 /// What differs between the form and the row as it is now. `names` has the fields and what people call them.
 pub fn told(typed: &Form, now: &Form, names: &[(&str, &str)]) -> Markup {
     let shown = |form: &Form, field: &str| match form.as_typed(field) {
         "" => html! { span.none { "empty" } },
         text => html! { (name(text)) },
     };
-    let normal = |form: &Form, field: &str| form.as_typed(field).trim().replace("\r\n", "\n");
     let rows: Vec<Vec<Markup>> = names
         .iter()
         .filter(|(field, _)| normal(typed, field) != normal(now, field))
@@ -21,10 +30,8 @@ pub fn told(typed: &Form, now: &Form, names: &[(&str, &str)]) -> Markup {
         .collect();
     html! {
         div.alert role="alert" tabindex="-1" data-focus="" {
-            p { strong { "Somebody else changed this meanwhile, so your form changed nothing." } }
-            @if rows.is_empty() { p { "What is there now is what you typed." } } @else {
-                p { "The form still has what you typed. If you send it again, it replaces what is there now:" }
-            }
+            p { strong { "This was changed meanwhile, so your form changed nothing." } }
+            p { "The form still has what you typed. If you send it again, it replaces what is there now:" }
         }
         @if !rows.is_empty() { (table("What you typed and what is there", &["Field", "You typed", "There now"], &rows)) }
     }

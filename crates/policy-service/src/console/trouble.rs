@@ -57,7 +57,7 @@ fn title(status: StatusCode) -> &'static str {
         404 => "There is no such page",
         405 => "This cannot be done here",
         409 => "This is not possible now",
-        412 => "Somebody else changed this",
+        412 => "This was changed meanwhile",
         413 => "The form is too long",
         415 => "This is not a form",
         422 => "Something in the form cannot be used",

@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts, response},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::{
     auth::{Credentials, Identity},
     guesses::Peer,
     http::{problem::Problem, request_id::RequestId},
-    routes::{once::IDEMPOTENCY_KEY, tag::REVISION},
+    routes::{once::IDEMPOTENCY_KEY, tag::REVISION, told::Accepted},
     web::place::query,
 };
 
@@ -37,6 +37,8 @@ pub struct V1 {
 pub struct Done {
     /// The revision that it made; the latest one, if it changed nothing.
     pub revision: i64,
+    /// Whether it changed anything.
+    pub is_new: bool,
     /// The row, or what else the route answers; null if it answers nothing.
     pub body: Value,
 }
@@ -109,10 +111,12 @@ impl V1 {
         with: Option<(HeaderName, HeaderValue)>,
     ) -> Result<Done, Problem> {
         let text = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let (headers, body) = self.ask(method, path, text, with).await?;
-        let revision = headers.get(REVISION).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_default();
+        let (parts, body) = self.ask(method, path, text, with).await?;
+        let revision =
+            parts.headers.get(REVISION).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_default();
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).map_err(unreadable)? };
-        Ok(Done { revision, body })
+        let is_new = parts.extensions.get::<Accepted>().is_some_and(|accepted| accepted.revision.is_some());
+        Ok(Done { revision, is_new, body })
     }
 
     async fn ask(
@@ -121,7 +125,7 @@ impl V1 {
         path: &str,
         body: Body,
         with: Option<(HeaderName, HeaderValue)>,
-    ) -> Result<(HeaderMap, Bytes), Problem> {
+    ) -> Result<(response::Parts, Bytes), Problem> {
         let mut request =
             Request::builder().method(method).uri(path).body(body).map_err(|error| {
                 Problem::new(StatusCode::BAD_REQUEST, format!("the address cannot be used: {error}"))
@@ -146,7 +150,7 @@ impl V1 {
         }
         // The routes bound their answers: lists have at most 1,000 rows.
         let body = axum::body::to_bytes(body, usize::MAX).await.map_err(unreadable)?;
-        Ok((parts.headers, body))
+        Ok((parts, body))
     }
 }
 

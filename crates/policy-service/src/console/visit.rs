@@ -44,6 +44,8 @@ pub struct Visit {
     pub asked: Form,
     /// What stands around the page.
     pub frame: Frame,
+    /// The sentence about what was done before; empty, if the page says nothing of it.
+    pub said: &'static str,
     /// Whether only a part of the page is asked for, to replace one that is shown.
     pub is_for_part: bool,
 }
@@ -87,7 +89,7 @@ impl Visit {
 
     /// The answer with a page and a status, for forms that are not accepted.
     pub fn page_as(&self, status: StatusCode, title: &str, trail: &[(&str, String)], body: Markup) -> Response {
-        html(status, &self.frame.page(title, trail, self.asked.get("said"), body))
+        html(status, &self.frame.page(title, trail, self.said, body))
     }
 
     /// The answer with a part of a page.
@@ -124,7 +126,7 @@ impl FromRequestParts<Console> for Visit {
         let asked = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let frame = Frame::new(console.0.sign_in.prefix(), &principal, Arc::from(held.csrf_token.0), parts.uri.path());
         let v1 = V1::new(console.0.v1.clone(), identity, parts);
-        Ok(Self { principal, now: unix_seconds(), v1, console: console.clone(), asked, frame, is_for_part })
+        Ok(Self { principal, now: unix_seconds(), v1, console: console.clone(), asked, frame, said: "", is_for_part })
     }
 }
 

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::{
     form::Form,
     parts::{
-        field::{Field, Wrong, hidden},
+        field::{Field, Wrong, hidden, shown},
         time::in_utc,
     },
 };
@@ -37,6 +37,25 @@ pub fn field(name: &str, label: &str, form: &Form, wrong: &Wrong) -> Markup {
     html! {
         (Field::new(name, label, "In UTC.").typed("datetime-local", form, wrong))
         (hidden(&beside(name), form.get(&beside(name))))
+        (shown(name, &first(form, name)))
+    }
+}
+
+/// The moment that the field had when the form was opened; empty for none.
+fn first(form: &Form, name: &str) -> String {
+    let before = format!("{name}_shown");
+    match form.has(&before) {
+        true => form.get(&before).to_owned(),
+        false => moment(form, name).ok().flatten().map(|at| at.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Whether somebody typed another moment than the field had when the form was opened.
+pub fn is_typed(form: &Form, name: &str) -> bool {
+    match moment(form, name) {
+        Ok(None) => false,
+        Ok(Some(at)) => form.get(&format!("{name}_shown")) != at.to_string(),
+        Err(_) => true,
     }
 }
 

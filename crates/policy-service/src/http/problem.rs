@@ -138,7 +138,10 @@ impl From<Error> for Problem {
             Error::Forbidden { field, detail } => {
                 Self { field: field.map(Into::into), ..Self::new(StatusCode::FORBIDDEN, detail) }
             }
-            Error::NotFound { .. } | Error::NoSuch(..) => Self::new(StatusCode::NOT_FOUND, said),
+            Error::NotFound { field, .. } => {
+                Self { field: field.map(Into::into), ..Self::new(StatusCode::NOT_FOUND, said) }
+            }
+            Error::NoSuch(..) => Self::new(StatusCode::NOT_FOUND, said),
             Error::Changed(_) | Error::OtherRevision(_) => Self::new(StatusCode::PRECONDITION_FAILED, said),
             Error::Done => Self::new(StatusCode::CONFLICT, said),
             Error::OtherRequest => Self::invalid("idempotency-key", said),

@@ -96,7 +96,7 @@ async fn of_two_who_click_at_once_the_second_reads_what_changed() {
     // Another block is not overwritten.
     let answer = operator.send(BLOCK, &with(&second, &[("state", "PROD_ONLY_BLOCKED")])).await.expect(412);
     let text = &Page::parse(&answer.text).one("main").text.clone();
-    for words in ["Somebody else changed this", "Unblocked", "Blocked", "by p"] {
+    for words in ["This was changed meanwhile", "Unblocked", "Blocked", "by p"] {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert_eq!(row(&service).await["state"], "BLOCKED");

@@ -13,10 +13,12 @@ mod support;
 
 mod audited;
 mod blocking;
+mod choices;
 mod demo;
 mod dom;
 mod foundation;
 mod keys;
+mod late;
 mod making;
 mod names;
 mod operating;
@@ -24,3 +26,4 @@ mod person;
 mod roles;
 mod strange;
 mod subscribing;
+mod truth;

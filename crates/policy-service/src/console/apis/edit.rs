@@ -5,17 +5,17 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, hidden, is_in_form},
+        parts::field::{Wrong, actions, has_owner, hidden, is_in_form, status_of},
         rows::Api,
-        stale,
-        visit::{Sent, Visit, see_other},
+        said, stale,
+        visit::{Sent, Visit},
     },
     form::{field_of, fields, filled, fresh, write},
     route::{CHANGE, CREATE, path},
@@ -54,19 +54,13 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            let told = [("said", "created"), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["apis", id], &told)))
+            Ok(said::made(&visit, &["apis", id], "created", done.revision))
         }
-        Err(problem) if is_about_the_form(&problem) => {
-            Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+        Err(problem) if is_in_form(&problem) => {
+            Ok(page_new(&visit, status_of(&problem), &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
     }
-}
-
-/// Whether a person can mend it in the form, which has fields that not everyone may set.
-fn is_about_the_form(problem: &Problem) -> bool {
-    is_in_form(problem) || (problem.status() == StatusCode::FORBIDDEN && problem.wrong_field().is_some())
 }
 
 /// The form for an API that is there.
@@ -99,24 +93,35 @@ fn page(visit: &Visit, status: StatusCode, api: &Api, form: &Form, wrong: &Wrong
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
     let api: Api = visit.v1.read(&path(&id)).await?;
+    if let Err(wrong) = has_owner(gives(&visit), &form, api.owner.as_deref()) {
+        let api = Api { etag: Some(form.get("etag").to_owned()), ..api };
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &api, &form, &wrong, html! {}));
+    }
     write(&form, &mut row, gives(&visit));
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
-        Ok(done) => {
-            let told = [("said", "saved"), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["apis", &id], &told)))
-        }
+        Ok(done) => said::done(&visit, &["apis", &id], (Kind::Api, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
-            let told = stale::told(&form, &filled(&api), NAMES);
-            Ok(page(&visit, problem.status(), &api, &form, &Wrong::default(), told))
+            let (now, names) = (filled(&api), names(gives(&visit)));
+            if stale::is_same(&form, &now, &names) {
+                return said::as_it_was(&visit, &["apis", &id], Kind::Api, &id).await;
+            }
+            let told = stale::told(&form, &now, &names);
+            Ok(page(&visit, status_of(&problem), &api, &form, &Wrong::default(), told))
         }
-        Err(problem) if is_about_the_form(&problem) => {
+        Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, field_of);
             // The version that the person saw stays the one that is replaced.
             let api = Api { etag: Some(form.get("etag").to_owned()), ..api };
-            Ok(page(&visit, problem.status(), &api, &form, &wrong, html! {}))
+            Ok(page(&visit, status_of(&problem), &api, &form, &wrong, html! {}))
         }
         Err(problem) => Err(problem),
     }
+}
+
+/// The fields that the form has.
+fn names(gives: bool) -> Vec<(&'static str, &'static str)> {
+    let owner = gives.then_some(("owner", "Owner"));
+    NAMES.iter().copied().chain(owner).collect()
 }
 
 /// The fields, and what people call them.

@@ -91,6 +91,8 @@ pub fn fields(form: &Form, wrong: &Wrong, is_new: bool, gives: bool) -> Markup {
 
 /// Writes what the form says into a row, and leaves alone what the form does not have.
 pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
+    // What is left out keeps its plans, so an API that had some gets an empty list.
+    let has_plans = row.get("plans").and_then(Value::as_array).is_some_and(|plans| !plans.is_empty());
     let mut set = |name: &str, value: Value| {
         row.insert(name.to_owned(), value);
     };
@@ -98,7 +100,7 @@ pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     set("version", form.json("version"));
     set("match", matches(form));
     let plans: Vec<&str> = form.lines("plans").collect();
-    set("plans", if plans.is_empty() { Value::Null } else { json!(plans) });
+    set("plans", if plans.is_empty() && !has_plans { Value::Null } else { json!(plans) });
     for name in ["approval", "state", "security"] {
         set(name, form.json(name));
     }

@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::Kind;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -16,7 +17,8 @@ use super::{
             table::{counted, facts},
         },
         rows::{Api, List, Subscription},
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     one::facts_of,
     route::{CHANGE, path},
@@ -36,10 +38,6 @@ impl Leave {
             Self::Retire => ("Retire", "retire"),
             Self::Delete => ("Delete", "delete"),
         }
-    }
-
-    fn said(self) -> &'static str {
-        if self == Self::Retire { "retired" } else { "deleted" }
     }
 
     fn what(self, subscriptions: u64) -> Markup {
@@ -117,15 +115,12 @@ async fn leave(leave: Leave, Path(id): Path<String>, Sent { visit, form }: Sent)
         Leave::Delete => visit.v1.change(Method::DELETE, &path(&id), None, etag).await,
     };
     match (done, leave) {
-        (Ok(done), Leave::Retire) => {
-            let told = [("said", leave.said()), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["apis", &id], &told)))
-        }
-        (Ok(_), Leave::Delete) => Ok(see_other(&visit.at_with(&["apis"], &[("said", leave.said())]))),
+        (Ok(done), Leave::Retire) => said::done(&visit, &["apis", &id], (Kind::Api, &id), "retired", &done).await,
+        (Ok(done), Leave::Delete) => Ok(said::in_list(&visit, &["apis"], "deleted", &id, Some(done.revision))),
         (Err(problem), _) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let wrong = Wrong::new(
                 "",
-                "Somebody else changed the API meanwhile. Look at it beside the form, and send the form again \
+                "The API was changed meanwhile. Look at it beside the form, and send the form again \
                                         if you still want it.",
             );
             page(&visit, leave, &id, problem.status(), &wrong).await

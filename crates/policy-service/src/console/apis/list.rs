@@ -1,6 +1,7 @@
 //! The list of APIs, and the table of APIs that other pages show too.
 
 use axum::{http::Method, response::Response};
+use management::port::Kind;
 use maud::{Markup, html};
 
 use super::super::{
@@ -11,6 +12,7 @@ use super::super::{
         table::{empty, name, table},
     },
     rows::Api,
+    said,
     visit::Visit,
 };
 use crate::{console::parts::field::Wrong, http::problem::Problem};
@@ -19,7 +21,8 @@ use crate::{console::parts::field::Wrong, http::problem::Problem};
 const STATES: [&str; 6] = ["CREATED", "PROTOTYPED", "PUBLISHED", "BLOCKED", "DEPRECATED", "RETIRED"];
 
 /// The list.
-pub async fn page(visit: Visit) -> Result<Response, Problem> {
+pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
+    let receipt = said::of_listed(&mut visit, &["apis"], Kind::Api).await?;
     let (q, state, whose) = (visit.asked.get("q"), visit.asked.get("state"), visit.asked.get("whose"));
     let is_limited = visit.principal.role == management::port::Role::Publisher;
     let owner = if is_limited && whose != "all" { visit.principal.subject.as_str() } else { "" };
@@ -30,6 +33,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let can_make = visit.may(Method::POST, "/v1/apis");
     let make = visit.at(&["new", "api"]);
     let body = html! {
+        (receipt)
         @if can_make { p.tools { a.button.main href=(make) { "New API" } } }
         (filter(&visit, &place, is_limited))
         (list.wrong())

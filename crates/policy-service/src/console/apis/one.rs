@@ -1,6 +1,7 @@
 //! The page of one API: its subscriptions, which requests belong to it, and how it is offered.
 
 use axum::{extract::Path, http::Method, response::Response};
+use management::port::Kind;
 use maud::{Markup, html};
 
 use super::{
@@ -9,8 +10,8 @@ use super::{
             badge::badge,
             table::{facts, name},
         },
-        receipts,
         rows::Api,
+        said,
         subscriptions::list::{filter, listed},
         visit::Visit,
     },
@@ -22,11 +23,12 @@ use crate::http::problem::Problem;
 const SHOWN: usize = 50;
 
 /// The page.
-pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, Problem> {
     let api: Api = visit.v1.read(&path(&id)).await?;
     let place = visit.at(&["apis", &id]);
+    let holds = |word: &str| word != "retired" || api.state() == "RETIRED";
+    let receipt = said::of_row(&mut visit, &["apis", &id], Kind::Api, &id, holds).await?;
     let filters = [("q", visit.asked.get("q")), ("state", visit.asked.get("state")), ("api", id.as_str())];
-    let receipt = receipts::beside(&visit, &["apis", &id]).await?;
     let body = html! {
         (tools(&visit, &api))
         (receipt)

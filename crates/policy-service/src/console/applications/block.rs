@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::Kind;
 use maud::html;
 use serde_json::{Value, json};
 
@@ -17,7 +18,8 @@ use super::{
             table::{counted, facts, name, number},
         },
         rows::{Block, Preview},
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     one::{facts_of_block, trail},
     route::{BLOCK, path},
@@ -90,8 +92,8 @@ async fn done(visit: &Visit, id: &str, what: &str, order: Option<&Value>, form: 
     let path = format!("{}/{what}", path(id));
     let problem = match visit.v1.change(Method::POST, &path, order, Some(form.get("etag"))).await {
         Ok(done) => {
-            let (said, revision) = (format!("{what}ed"), done.revision.to_string());
-            return Ok(see_other(&visit.at_with(&["applications", id], &[("said", &said), ("revision", &revision)])));
+            let (here, word) = (["applications", id], format!("{what}ed"));
+            return said::done(visit, &here, (Kind::Application, id), &word, &done).await;
         }
         Err(problem) => problem,
     };
@@ -99,7 +101,7 @@ async fn done(visit: &Visit, id: &str, what: &str, order: Option<&Value>, form: 
         StatusCode::PRECONDITION_FAILED => {
             let now = read(visit, id).await?;
             if is_so(&now, order) {
-                return Ok(see_other(&visit.at_with(&["applications", id], &[("said", "as-it-was")])));
+                return said::as_it_was(visit, &["applications", id], Kind::Application, id).await;
             }
             Wrong::new("", &moved(&now))
         }
@@ -128,7 +130,7 @@ fn is_so(now: &Application, order: Option<&Value>) -> bool {
 /// What somebody else made of it.
 fn moved(now: &Application) -> String {
     let Some(block) = &now.block else {
-        return "Somebody else changed the application meanwhile. It is not blocked now.".to_owned();
+        return "The application was changed meanwhile. It is not blocked now.".to_owned();
     };
     let because = block.reason.as_ref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
     let by = block.by.as_deref().unwrap_or("somebody else");

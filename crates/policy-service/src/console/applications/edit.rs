@@ -5,16 +5,17 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
 use super::{
     super::{
         form::Form,
-        parts::field::{Field, Wrong, actions, hidden, is_in_form},
+        parts::field::{Field, Wrong, actions, has_owner, hidden, is_in_form, status_of},
         rows::List,
-        visit::{Sent, Visit, see_other},
+        said, stale,
+        visit::{Sent, Visit},
     },
     one::trail,
     route::{CHANGE, CREATE, path},
@@ -67,10 +68,10 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            Ok(see_other(&visit.at_with(&["applications", id], &[("said", "created")])))
+            Ok(said::made(&visit, &["applications", id], "created", done.revision))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(new_page(&visit, problem.status(), &form, &Wrong::of(&problem, str::to_owned)))
+            Ok(new_page(&visit, status_of(&problem), &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),
     }
@@ -86,15 +87,24 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
     if !visit.may(Method::PUT, CHANGE) || !visit.owns(row.owner.as_deref()) {
         return Err(refused());
     }
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let form = Form::default().with("name", text(&row.name)).with("owner", text(&row.owner)).with("etag", row.etag());
-    let form = form.with("plan", text(&row.plan));
-    Ok(page(&visit, StatusCode::OK, &row, &form, &Wrong::default()))
+    Ok(page(&visit, StatusCode::OK, &row, &filled(&row), &Wrong::default(), html! {}))
 }
 
-fn page(visit: &Visit, status: StatusCode, row: &Application, form: &Form, wrong: &Wrong) -> Response {
+/// The form as it is for an application that is there.
+fn filled(row: &Application) -> Form {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let form = Form::default().with("name", text(&row.name)).with("owner", text(&row.owner)).with("etag", row.etag());
+    form.with("plan", text(&row.plan))
+}
+
+/// The fields of an administrator's form, and what people call them; and those of an owner's.
+const NAMES: &[(&str, &str)] = &[("name", "Name"), ("owner", "Owner"), ("plan", "Plan")];
+const OF_OWNER: &[(&str, &str)] = &[("name", "Name")];
+
+fn page(visit: &Visit, status: StatusCode, row: &Application, form: &Form, wrong: &Wrong, told: Markup) -> Response {
     let here = visit.at(&["applications", &row.id]);
     let body = html! {
+        (told)
         (wrong.summary())
         form.panel method="post" action={ (here) "/edit" } {
             (visit.frame.token()) (hidden("etag", form.get("etag")))
@@ -112,29 +122,29 @@ fn page(visit: &Visit, status: StatusCode, row: &Application, form: &Form, wrong
 /// Changes an application. Fields that are not in the form stay as they are.
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
-    let names: &[&str] =
-        if visit.principal.role == Role::Administrator { &["name", "owner", "plan"] } else { &["name"] };
-    for name in names {
+    let gives = visit.principal.role == Role::Administrator;
+    if let Err(wrong) = has_owner(gives, &form, row.get("owner").and_then(Value::as_str)) {
+        let now: Application = visit.v1.read(&path(&id)).await?;
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &now, &form, &wrong, html! {}));
+    }
+    for (name, _) in if gives { NAMES } else { OF_OWNER } {
         row.insert((*name).to_owned(), form.json(name));
     }
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
-        Ok(done) => {
-            let revision = done.revision.to_string();
-            Ok(see_other(&visit.at_with(&["applications", &id], &[("said", "saved"), ("revision", &revision)])))
-        }
-        Err(problem) if is_in_form(&problem) || problem.status() == StatusCode::PRECONDITION_FAILED => {
+        Ok(done) => said::done(&visit, &["applications", &id], (Kind::Application, &id), "saved", &done).await,
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let now: Application = visit.v1.read(&path(&id)).await?;
-            let (wrong, form) = match problem.status() {
-                StatusCode::PRECONDITION_FAILED => {
-                    let detail = format!(
-                        "Somebody else changed it meanwhile: its name is now {:?}. Send the form again to replace that.",
-                        now.title()
-                    );
-                    (Wrong::new("", &detail), form.with("etag", now.etag()))
-                }
-                _ => (Wrong::of(&problem, str::to_owned), form),
-            };
-            Ok(page(&visit, problem.status(), &now, &form, &wrong))
+            let names = if gives { NAMES } else { OF_OWNER };
+            if stale::is_same(&form, &filled(&now), names) {
+                return said::as_it_was(&visit, &["applications", &id], Kind::Application, &id).await;
+            }
+            let told = stale::told(&form, &filled(&now), names);
+            let form = form.with("etag", now.etag());
+            Ok(page(&visit, problem.status(), &now, &form, &Wrong::default(), told))
+        }
+        Err(problem) if is_in_form(&problem) => {
+            let now: Application = visit.v1.read(&path(&id)).await?;
+            Ok(page(&visit, status_of(&problem), &now, &form, &Wrong::of(&problem, str::to_owned), html! {}))
         }
         Err(problem) => Err(problem),
     }

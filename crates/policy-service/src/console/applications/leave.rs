@@ -11,7 +11,8 @@ use super::{
             table::{counted, name},
         },
         rows::{List, Subscription},
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     one::trail,
     route::{CHANGE, path},
@@ -41,8 +42,9 @@ async fn page(visit: &Visit, id: &str, wrong: &Wrong, status: axum::http::Status
             p { "This deletes " strong { (name(row.title())) } " with "
                 strong { (counted(keys.total.unwrap_or_default(), "key", "keys")) } " and "
                 strong { (counted(subscriptions.total.unwrap_or_default(), "subscription", "subscriptions")) }
-                ". Its requests are refused from then on, and its keys never work again." }
-            p { "It cannot be undone. A block of it stays." }
+                ". Its requests are refused from then on." }
+            p { "It cannot be undone here; an administrator can restore an earlier revision, and its keys then work again, except those that \
+                 were revoked or replaced. Revoke a key that shall never work again. A block of the application stays." }
         },
         fields: html! {},
         button: "Delete the application",
@@ -56,7 +58,12 @@ async fn page(visit: &Visit, id: &str, wrong: &Wrong, status: axum::http::Status
 /// Deletes it.
 pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
-        Ok(_) => Ok(see_other(&visit.at_with(&["applications"], &[("said", "deleted")]))),
+        Ok(done) => Ok(said::in_list(&visit, &["applications"], "deleted", &id, Some(done.revision))),
+        Err(problem) if problem.status() == axum::http::StatusCode::PRECONDITION_FAILED => {
+            let detail =
+                "The application was changed meanwhile. Look at it, and send the form again if you still want it.";
+            page(&visit, &id, &Wrong::new("", detail), problem.status()).await
+        }
         Err(problem) if problem.status().as_u16() == 409 => {
             page(&visit, &id, &Wrong::of(&problem, str::to_owned), problem.status()).await
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::{http::Method, response::Response};
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
             table::{empty, name, table},
         },
         rows::List,
+        said,
         visit::Visit,
     },
     route::CREATE,
@@ -26,7 +27,8 @@ use crate::http::problem::Problem;
 const NAMED: usize = 1_000;
 
 /// The list.
-pub async fn page(visit: Visit) -> Result<Response, Problem> {
+pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
+    let receipt = said::of_listed(&mut visit, &["applications"], Kind::Application).await?;
     let (q, state, owner) = (visit.asked.get("q"), visit.asked.get("state"), visit.asked.get("owner"));
     let filters = [("q", q), ("state", state), ("owner", owner)];
     let list = Listed::<Application>::read(
@@ -38,6 +40,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let can_make = visit.may(Method::POST, CREATE);
     let is_filtered = filters.iter().any(|(_, value)| !value.is_empty());
     let body = html! {
+        (receipt)
         @if can_make { p.tools { a.button.main href=(make) { "New application" } } }
         @if !list.is_empty() || is_filtered { (filter(&visit, &place)) }
         (list.wrong())

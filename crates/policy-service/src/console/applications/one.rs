@@ -1,6 +1,7 @@
 //! The page of one application: its block, its keys, its subscriptions and its requests.
 
 use axum::{extract::Path, http::Method, response::Response};
+use management::port::Kind;
 use maud::{Markup, html};
 
 use super::{
@@ -13,8 +14,8 @@ use super::{
             table::{counted, empty, facts, name, table},
             time::{time, time_or},
         },
-        receipts,
         rows::{Block, List, Subscription},
+        said,
         visit::Visit,
     },
     route::{BLOCK, CHANGE, ISSUE, path},
@@ -26,8 +27,9 @@ use crate::{http::problem::Problem, web::place::query};
 const SUBSCRIPTIONS: &str = "100";
 
 /// The page.
-pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, Problem> {
     let row: Application = visit.v1.read(&path(&id)).await?;
+    let receipt = said::of_row(&mut visit, &["applications", &id], Kind::Application, &id, |_| true).await?;
     let may_change = visit.may(Method::PUT, CHANGE) && visit.owns(row.owner.as_deref()) && !row.deleted;
     let may_block = visit.may(Method::POST, BLOCK);
     let to = |what: &str| visit.at(&["applications", &id, what]);
@@ -39,7 +41,7 @@ pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Prob
             }
             @if may_block && !row.is_blocked() { a.button.danger href=(to("block")) { "Block …" } }
         }
-        (receipts::beside(&visit, &["applications", &id]).await?)
+        (receipt)
         @if let Some(block) = &row.block { (blocked(&visit, &row, block, may_block)) }
         (facts(&facts_of(&row)))
         (of_keys(&visit, &row).await?)

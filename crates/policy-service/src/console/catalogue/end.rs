@@ -13,7 +13,8 @@ use super::{
         applications::{Application, route as application},
         parts::{confirm::Confirm, field::Wrong, table::name},
         rows::Subscription,
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     route::{CHANGE, path},
 };
@@ -65,7 +66,12 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Res
 /// Ends it.
 pub async fn end(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
-        Ok(_) => Ok(see_other(&visit.at_with(&["subscriptions"], &[("said", "unsubscribed")]))),
+        Ok(done) => Ok(said::in_list(&visit, &["subscriptions"], "unsubscribed", &id, Some(done.revision))),
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let detail =
+                "The subscription was changed meanwhile. Look at it, and send the form again if you still want it.";
+            page(&visit, &id, problem.status(), &Wrong::new("", detail)).await
+        }
         Err(problem) if problem.status() == StatusCode::CONFLICT => {
             page(&visit, &id, problem.status(), &Wrong::of(&problem, str::to_owned)).await
         }

@@ -18,30 +18,63 @@ const OFFERED: usize = 50;
 /// Operations that a form names of each plan.
 const OPERATIONS: usize = 5;
 
-/// The plans that an API offers. One that is gone is left out.
-pub async fn offered(visit: &Visit, api: &Api) -> Result<Vec<Plan>, Problem> {
-    let mut plans = Vec::new();
-    for id in api.plans.iter().flatten().take(OFFERED) {
-        match visit.v1.read(&below("/v1/plans", &[id])).await {
-            Ok(plan) => plans.push(plan),
-            Err(problem) if problem.status().as_u16() == 404 => {}
+/// A plan as a form offers it.
+#[derive(Debug)]
+pub struct Offer {
+    pub id: String,
+    /// What it allows; `None` if the person may not see that, or the plan is gone.
+    plan: Option<Plan>,
+}
+
+/// The plans that an API offers, and behind them the one that a subscription has, if the API does not offer it.
+pub async fn offered(visit: &Visit, api: &Api, held: Option<&str>) -> Result<Vec<Offer>, Problem> {
+    let mut ids: Vec<&str> = api.plans.iter().flatten().take(OFFERED).map(String::as_str).collect();
+    ids.extend(held.filter(|held| !ids.contains(held)));
+    let mut offers = Vec::new();
+    for id in ids {
+        let plan = match visit.v1.read(&below("/v1/plans", &[id])).await {
+            Ok(plan) => Some(plan),
+            Err(problem) if problem.status().as_u16() == 404 => None,
             Err(problem) => return Err(problem),
-        }
+        };
+        offers.push(Offer { id: id.to_owned(), plan });
     }
-    Ok(plans)
+    Ok(offers)
 }
 
 /// The choice of a plan. `held` is the plan of a subscription that there is.
-pub fn choice(plans: &[Plan], form: &Form, wrong: &Wrong) -> Markup {
-    let options: Vec<(&str, Markup, Markup)> = plans
-        .iter()
-        .map(|plan| (plan.id.as_str(), html! { (name(&plan.id)) }, html! { span.hint { (words(plan)) } }))
-        .collect();
+pub fn choice(offers: &[Offer], api: &Api, held: Option<&str>, form: &Form, wrong: &Wrong) -> Markup {
+    let is_offered = |id: &str| api.plans.iter().flatten().any(|offered| offered == id);
+    let beside = |offer: &Offer| {
+        html! {
+            span.hint {
+                @match &offer.plan { Some(plan) => (words(plan)), None => "what it allows is not shown to you" }
+                @if held == Some(&offer.id) { "; the subscription has it now" }
+                @if !is_offered(&offer.id) {
+                    ", and the API does not offer it" @if offers.len() > 1 { ": who leaves it cannot come back to it" }
+                }
+            }
+        }
+    };
+    let options: Vec<(&str, Markup, Markup)> =
+        offers.iter().map(|offer| (offer.id.as_str(), html! { (name(&offer.id)) }, beside(offer))).collect();
     html! {
-        @if options.is_empty() { p { "This API offers no plan. Requests are not limited by one." } } @else {
+        @if options.is_empty() { p { "This API offers no plan, so no plan limits the requests of a subscription to it." } } @else {
             (Field::new("plan", "Plan", "What you may send. The plan can be changed later.").choice(&options, form, wrong))
         }
     }
+}
+
+/// The field for those who may give any plan.
+pub fn any(api: &Api, form: &Form, wrong: &Wrong) -> Markup {
+    let offered: Vec<&str> = api.plans.iter().flatten().take(OFFERED).map(String::as_str).collect();
+    let offered = if offered.is_empty() {
+        "The API offers none.".to_owned()
+    } else {
+        format!("The API offers {}.", offered.join(", "))
+    };
+    html! { (Field::new("plan", "Plan", &format!("The id of a plan; empty for none. {offered} An administrator may give any other."))
+    .text(form, wrong)) }
 }
 
 fn limit(limit: &Limit) -> String {

@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::Kind;
 use maud::html;
 use serde_json::{Map, Value};
 
@@ -14,11 +15,12 @@ use super::{
         form::Form,
         parts::{
             badge::badge,
-            field::{Field, Wrong, actions, is_in_form},
+            field::{Field, Wrong, actions, is_in_form, status_of},
             table::{empty, facts, name},
         },
         rows::{Api, List},
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     plans,
     route::SUBSCRIBE,
@@ -46,7 +48,7 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, form: Form, wrong: &W
         offered.items.extend(visit.v1.read::<Application>(&application::path(asked)).await.ok());
     }
     offered.items.retain(|row| !row.deleted);
-    let plans = plans::offered(visit, &api).await?;
+    let plans = plans::offered(visit, &api, None).await?;
     let form = match (form.get("plan"), plans.first()) {
         ("", Some(first)) => form.with("plan", first.id.clone()),
         _ => form,
@@ -65,7 +67,7 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, form: Form, wrong: &W
                 form.panel method="post" action=(visit.at(&["apis", id, "subscribe"])) {
                     (visit.frame.token())
                     (Field::new("application", "Application", "").one_of(&choices, &form, wrong))
-                    (plans::choice(&plans, &form, wrong))
+                    (plans::choice(&plans, &api, None, &form, wrong))
                     @if is_manual { p.note { "The publisher of this API decides about each subscription. Until then requests are refused." } }
                     (actions("Subscribe", false, &visit.at(&["catalogue"])))
                 }
@@ -96,12 +98,10 @@ pub async fn subscribe(Path(id): Path<String>, Sent { visit, form }: Sent) -> Re
     match visit.v1.change(Method::POST, SUBSCRIBE, Some(&Value::Object(row)), None).await {
         Ok(done) => {
             let made = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            let revision = done.revision.to_string();
-            let pairs = [("said", "subscribed"), ("revision", revision.as_str())];
-            Ok(see_other(&visit.at_with(&["subscriptions", made], &pairs)))
+            said::done(&visit, &["subscriptions", made], (Kind::Subscription, made), "subscribed", &done).await
         }
         Err(problem) if is_in_form(&problem) => {
-            page(&visit, &id, problem.status(), form, &Wrong::of(&problem, str::to_owned)).await
+            page(&visit, &id, status_of(&problem), form, &Wrong::of(&problem, str::to_owned)).await
         }
         Err(problem) => Err(problem),
     }

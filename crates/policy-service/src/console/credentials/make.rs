@@ -11,7 +11,7 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Field, Wrong, actions, is_in_form},
+            field::{Field, Wrong, actions, is_in_form, is_not_ignored, shown, status_of},
             table::name,
         },
         rows::List,
@@ -53,8 +53,11 @@ fn page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Respon
 
 /// Which APIs a gateway sees.
 pub fn scope(form: &Form, wrong: &Wrong) -> Markup {
-    let some =
-        html! { (Field::new("apis", "Ids of the APIs", "One a line. None: it sees no API.").lines(3, form, wrong)) };
+    let first = if form.has("apis_shown") { form.as_typed("apis_shown") } else { form.as_typed("apis") };
+    let some = html! {
+        (Field::new("apis", "Ids of the APIs", "One a line. None: it sees no API.").lines(3, form, wrong))
+        (shown("apis", first))
+    };
     html! {
         (Field::new("sees", "What the gateways see", "Keys and subscriptions of other APIs do not reach them.").choice(&[
             ("all", html! { "All APIs" }, html! {}),
@@ -64,10 +67,13 @@ pub fn scope(form: &Form, wrong: &Wrong) -> Markup {
 }
 
 /// The scope that was chosen, as `/v1` takes it.
-pub fn chosen(form: &Form) -> Value {
+pub fn chosen(form: &Form) -> Result<Value, Wrong> {
+    let is_typed = form.lines("apis").next().is_some() && !form.lines("apis").eq(form.lines("apis_shown"));
+    is_not_ignored("apis", "Only some", form.get("sees") == "some", is_typed)?;
     match form.get("sees") {
-        "some" => json!(form.lines("apis").collect::<Vec<_>>()),
-        _ => Value::Null,
+        "some" => Ok(json!(form.lines("apis").collect::<Vec<_>>())),
+        "all" => Ok(Value::Null),
+        _ => Err(Wrong::new("sees", "choose one of these")),
     }
 }
 
@@ -76,12 +82,12 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     may(&visit).await?;
     let mut body = Map::new();
     body.insert("client_id".to_owned(), form.get("client_id").into());
-    body.insert("apis".to_owned(), chosen(&form));
-    if let Err(wrong) = end(&form, &mut body) {
+    let scope = chosen(&form).map(|apis| body.insert("apis".to_owned(), apis));
+    if let Err(wrong) = scope.and_then(|_| end(&form, &mut body)) {
         return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
     }
     match secrets::make(&visit, ALL, &Value::Object(body), &form).await {
-        Ok(Made::Now(made)) => Ok(shown(&visit, &made)),
+        Ok(Made::Now(made)) => Ok(once(&visit, &made)),
         Ok(Made::Before(id)) => {
             let next = html! { p.actions {
                 a.button href=(visit.at(&["gateway-credentials"])) { "All credentials" }
@@ -91,13 +97,14 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             Ok(visit.page_as(StatusCode::CONFLICT, "The credential was made", &[], body))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(page(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+            Ok(page(&visit, status_of(&problem), &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
     }
 }
 
-fn shown(visit: &Visit, made: &Value) -> Response {
+/// The page that shows the secret, once.
+fn once(visit: &Visit, made: &Value) -> Response {
     let text = |name: &str| made.get(name).and_then(Value::as_str).unwrap_or_default();
     let all = visit.at(&["gateway-credentials"]);
     let body = html! {

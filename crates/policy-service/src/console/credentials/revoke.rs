@@ -11,7 +11,8 @@ use super::{
             table::{facts, name},
             time::{time, time_or},
         },
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     list::sees,
     route::{ONE, find, path, refused},
@@ -53,5 +54,5 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
 /// Revokes it.
 pub async fn revoke(Path(id): Path<String>, Sent { visit, .. }: Sent) -> Result<Response, Problem> {
     visit.v1.change(Method::DELETE, &path(&id), None, None).await?;
-    Ok(see_other(&visit.at_with(&["gateway-credentials"], &[("said", "revoked")])))
+    Ok(said::in_list(&visit, &["gateway-credentials"], "revoked", &id, None))
 }

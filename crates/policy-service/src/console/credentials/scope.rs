@@ -12,11 +12,12 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Wrong, actions, is_in_form},
+            field::{Wrong, actions, is_in_form, status_of},
             table::name,
         },
+        said,
         secrets::field_of,
-        visit::{Sent, Visit, see_other},
+        visit::{Sent, Visit},
     },
     make::{chosen, scope},
     route::{ONE, find, path, refused},
@@ -59,11 +60,14 @@ async fn page(
 
 /// Changes it.
 pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
-    let body = json!({"apis": chosen(&form)});
+    let body = match chosen(&form) {
+        Ok(apis) => json!({"apis": apis}),
+        Err(wrong) => return page(&visit, &id, StatusCode::UNPROCESSABLE_ENTITY, Some(&form), &wrong).await,
+    };
     match visit.v1.change(Method::PUT, &path(&id), Some(&body), None).await {
-        Ok(_) => Ok(see_other(&visit.at_with(&["gateway-credentials"], &[("said", "saved")]))),
+        Ok(_) => Ok(said::in_list(&visit, &["gateway-credentials"], "saved", &id, None)),
         Err(problem) if is_in_form(&problem) => {
-            page(&visit, &id, problem.status(), Some(&form), &Wrong::of(&problem, field_of)).await
+            page(&visit, &id, status_of(&problem), Some(&form), &Wrong::of(&problem, field_of)).await
         }
         Err(problem) => Err(problem),
     }

@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::Kind;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -13,11 +14,12 @@ use super::{
         form::Form,
         parts::{
             confirm::Confirm,
-            field::{Field, Wrong, actions, hidden, is_in_form},
+            field::{Field, Wrong, actions, hidden, is_in_form, status_of},
             table::name,
         },
         rows::List,
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     list::what,
     route::{ALL, DenyPolicy, ONE, TYPES, path},
@@ -67,10 +69,7 @@ fn asked(form: &Form) -> Value {
     json!({"type": form.json("type"), "value": form.get("value"), "invert": form.has("invert")})
 }
 
-fn done(visit: &Visit, said: &str, revision: i64) -> Response {
-    let revision = revision.to_string();
-    see_other(&visit.at_with(&["deny-policies"], &[("said", said), ("revision", &revision)]))
-}
+const ALL_OF_THEM: &[&str] = &["deny-policies"];
 
 /// Makes one.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
@@ -81,9 +80,12 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
         body.insert("id".to_owned(), id.into());
     }
     match visit.v1.create(ALL, &body, form.get("once")).await {
-        Ok(made) => Ok(done(&visit, "created", made.revision)),
+        Ok(made) => {
+            let id = made.body.get("id").and_then(Value::as_str).unwrap_or_default();
+            Ok(said::in_list(&visit, ALL_OF_THEM, "created", id, Some(made.revision)))
+        }
         Err(problem) if is_in_form(&problem) => {
-            Ok(page(&visit, problem.status(), None, &form, &Wrong::of(&problem, str::to_owned)))
+            Ok(page(&visit, status_of(&problem), None, &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),
     }
@@ -105,19 +107,23 @@ fn filled(row: &DenyPolicy) -> Form {
 /// Changes one.
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::PUT, &path(&id), Some(&asked(&form)), Some(form.get("etag"))).await {
-        Ok(saved) => Ok(done(&visit, "saved", saved.revision)),
+        Ok(saved) if saved.is_new => Ok(said::in_list(&visit, ALL_OF_THEM, "saved", &id, Some(saved.revision))),
+        Ok(_) => said::listed_as_it_was(&visit, ALL_OF_THEM, Kind::DenyPolicy, &id).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let now: DenyPolicy = visit.v1.read(&path(&id)).await?;
+            if asked(&filled(&now)) == asked(&form) {
+                return said::listed_as_it_was(&visit, ALL_OF_THEM, Kind::DenyPolicy, &id).await;
+            }
             let detail = format!(
-                "Somebody else changed it meanwhile. Now it says: {}: {}. Send the form again to replace that.",
+                "It was changed meanwhile. Now it says: {}: {}. Send the form again to replace that.",
                 what(&now),
                 now.value
             );
             let form = form.with("etag", now.etag.unwrap_or_default());
-            Ok(page(&visit, problem.status(), Some(&id), &form, &Wrong::new("", &detail)))
+            Ok(page(&visit, status_of(&problem), Some(&id), &form, &Wrong::new("", &detail)))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(page(&visit, problem.status(), Some(&id), &form, &Wrong::of(&problem, str::to_owned)))
+            Ok(page(&visit, status_of(&problem), Some(&id), &form, &Wrong::of(&problem, str::to_owned)))
         }
         Err(problem) => Err(problem),
     }
@@ -149,5 +155,5 @@ pub async fn ask_delete(Path(id): Path<String>, visit: Visit) -> Result<Response
 /// Deletes one.
 pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let deleted = visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await?;
-    Ok(done(&visit, "deleted", deleted.revision))
+    Ok(said::in_list(&visit, ALL_OF_THEM, "deleted", &id, Some(deleted.revision)))
 }

@@ -1,6 +1,7 @@
 //! The list of deny policies.
 
 use axum::{http::Method, response::Response};
+use management::port::Kind;
 use maud::{Markup, html};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
             listed::{Asked, Listed, ROWS},
             table::{empty, name, table},
         },
-        receipts,
+        said,
         visit::Visit,
     },
     route::{ALL, DenyPolicy, ONE, TYPES},
@@ -18,7 +19,8 @@ use super::{
 use crate::http::problem::Problem;
 
 /// The list.
-pub async fn page(visit: Visit) -> Result<Response, Problem> {
+pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
+    let receipt = said::of_listed(&mut visit, &["deny-policies"], Kind::DenyPolicy).await?;
     let (q, kind) = (visit.asked.get("q"), visit.asked.get("type"));
     let filters = [("q", q), ("type", kind)];
     let asked = Asked { path: ALL, sort: "id", filters: &filters, rows: ROWS };
@@ -32,7 +34,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let body = html! {
         p { "A deny policy refuses requests whatever their key allows." }
         @if may_make { p.tools { a.button.main href=(make) { "New deny policy" } } }
-        (receipts::beside(&visit, &["deny-policies"]).await?)
+        (receipt)
         @if !list.is_empty() || is_filtered {
             form.filter method="get" action=(place) role="search" aria-label="Filter the deny policies" {
                 (Field::new("q", "Part of the id", "").typed("search", &visit.asked, &wrong))

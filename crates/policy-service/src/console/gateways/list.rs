@@ -4,6 +4,7 @@ use axum::{
     http::{Method, StatusCode},
     response::{IntoResponse as _, Response},
 };
+use management::port::audit::Subject;
 use maud::{Markup, html};
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +17,7 @@ use super::{
             time::time,
         },
         rows::List,
+        said,
         visit::Visit,
     },
     row::Gateway,
@@ -27,7 +29,11 @@ const ROWS: &str = "50";
 const REMOVE: &str = "/v1/gateways/{id}";
 
 /// The list, or the part of it that changes.
-pub async fn page(visit: Visit) -> Result<Response, Problem> {
+pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
+    let is_there = async |visit: &Visit, id: &str| {
+        Ok(visit.v1.find("/v1/gateways", |one: &Gateway| one.id == id).await?.is_some())
+    };
+    said::beside_policy(&mut visit, Subject::Gateway, is_there).await?;
     let (q, state) = (visit.asked.get("q"), visit.asked.get("state"));
     let filters = [("q", q), ("state", state)];
     let paging = [("sort", "instance"), ("limit", ROWS), ("cursor", visit.asked.get("cursor"))];

@@ -16,7 +16,8 @@ use super::{
             table::{facts, name},
             time::time,
         },
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     row::Gateway,
 };
@@ -66,7 +67,7 @@ fn page(visit: &Visit, id: &str, found: Option<&Gateway>, status: StatusCode, wr
 /// Removes it.
 pub async fn remove(Path(id): Path<String>, Sent { visit, .. }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &below("/v1/gateways", &[&id]), None, None).await {
-        Ok(_) => Ok(see_other(&visit.at_with(&["gateways"], &[("said", "removed")]))),
+        Ok(_) => Ok(said::in_list(&visit, &["gateways"], "removed", &id, None)),
         Err(problem) if problem.status() == StatusCode::CONFLICT => {
             let found = find(&visit, &id).await?;
             Ok(page(&visit, &id, found.as_ref(), problem.status(), &Wrong::of(&problem, |_| String::new())))

@@ -12,8 +12,8 @@ use super::{
             table::{empty, name, table},
             time::time_or,
         },
-        receipts,
         rows::List,
+        said,
         visit::Visit,
     },
     route::RESTORE,
@@ -33,11 +33,12 @@ pub struct Revision {
 }
 
 /// The list.
-pub async fn page(visit: Visit) -> Result<Response, Problem> {
+pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
+    let receipt = said::of_restore(&mut visit).await?;
     let asked = query(&[("sort", "-revision"), ("limit", "50"), ("cursor", visit.asked.get("cursor"))]);
     let list: List<Revision> = visit.v1.read(&format!("/v1/revisions{asked}")).await?;
     let body = html! {
-        (receipts::beside(&visit, &["history"]).await?)
+        (receipt)
         p { "Each change of the policy makes a revision. Gateways take them over one after the other." }
         (between(&visit, &visit.asked, &Wrong::default()))
         @if list.items.is_empty() {

@@ -6,7 +6,7 @@ use axum::{
 };
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
             table::{counted, name, number, table},
         },
         rows::List,
+        said,
         secrets::{self, Made},
         visit::{Sent, Visit, see_other},
     },
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::http::problem::Problem;
 
-/// Objects that stay as they are, as far as the preview names them.
+/// Objects that would not be as they were, as far as the preview names them.
 const KEPT: usize = 100;
 const LATEST: &str = "/v1/revisions?sort=-revision&limit=1";
 
@@ -111,8 +112,8 @@ pub async fn restore(Sent { visit, form }: Sent) -> Result<Response, Problem> {
         let body = json!({"revision": revision, "lift_blocks": lift_blocks});
         return match secrets::make(&visit, RESTORE, &body, &form).await {
             Ok(Made::Now(done)) => {
-                let made = done.get("revision").map(ToString::to_string).unwrap_or_default();
-                Ok(see_other(&visit.at_with(&["history"], &[("said", "restored"), ("revision", &made)])))
+                let made = done.get("revision").and_then(Value::as_i64).unwrap_or_default();
+                Ok(said::made(&visit, &["history"], "restored", made))
             }
             Ok(Made::Before(_)) => Ok(see_other(&visit.at(&["history"]))),
             Err(problem) => again(&visit, latest, &form, problem),
@@ -167,8 +168,9 @@ fn shown(visit: &Visit, status: StatusCode, preview: &Preview, lift_blocks: bool
         }
         @if *kept_total > 0 {
             section.panel aria-labelledby="kept-title" {
-                h2 #kept-title { "What would stay as it is: " (counted(*kept_total, "object", "objects")) }
-                (table("What would stay", &["Kind", "Id", "Because"], &kept_rows(kept)))
+                h2 #kept-title { "What would not be as it was: " (counted(*kept_total, "object", "objects")) }
+                p.hint { "A restore leaves these as they are today, or makes of them what the reason says." }
+                (table("What would not be as it was", &["Kind", "Id", "Because"], &kept_rows(kept)))
                 @if *kept_total > u64::try_from(KEPT).unwrap_or(u64::MAX) { p.hint { "The first " (KEPT) " are shown." } }
             }
         }

@@ -12,7 +12,7 @@ use super::{
     super::{
         applications::{Application, route as application},
         form::Form,
-        parts::field::{Field, Wrong, actions, is_in_form},
+        parts::field::{Field, Wrong, actions, is_in_form, is_not_ignored, status_of},
         secrets::{self, Made, field_of},
         visit::{Sent, Visit},
         when,
@@ -94,6 +94,7 @@ pub fn ends(form: &Form, wrong: &Wrong) -> Markup {
 
 /// The end that was chosen, in the fields of `/v1`. Seconds from now say the same if the form is sent again.
 pub fn end(form: &Form, body: &mut Map<String, Value>) -> Result<(), Wrong> {
+    is_not_ignored("until", "At a time", form.get("end") == "time", when::is_typed(form, "until"))?;
     let (name, value) = match form.get("end") {
         "90" => ("expires_in", 90 * DAY),
         "365" => ("expires_in", 365 * DAY),
@@ -133,7 +134,7 @@ pub async fn make(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
         Ok(Made::Now(made)) => Ok(kept::shown(&visit, &made, "The new key", &html! {})),
         Ok(Made::Before(key)) => Ok(kept::shown_before(&visit, &key)),
         Err(problem) if is_in_form(&problem) => {
-            Ok(page(&visit, problem.status(), &row, &form, &Wrong::of(&problem, field_of)))
+            Ok(page(&visit, status_of(&problem), &row, &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
     }
@@ -155,6 +156,6 @@ mod tests {
             read("type=x&end=time&until=2025-12-01T08:00"),
             Some(json!({"type": "x", "expires_at": 1_764_576_000}))
         );
-        assert_eq!((read("end=time"), read("end=odd")), (None, None));
+        assert_eq!((read("end=time"), read("end=odd"), read("end=365&until=2025-12-01T08:00")), (None, None, None));
     }
 }

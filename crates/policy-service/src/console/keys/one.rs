@@ -1,6 +1,7 @@
 //! The page of one key: what it may do, when it was last used, and the steps of its rotation.
 
 use axum::{extract::Path, http::Method, response::Response};
+use management::port::Kind;
 use maud::{Markup, html};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
             table::{facts, name},
             time::time_or,
         },
-        receipts,
+        said,
         visit::Visit,
     },
     route::{REGENERATE, REVOKE, path},
@@ -23,8 +24,12 @@ use crate::http::problem::Problem;
 const SHOWN: usize = 100;
 
 /// The page.
-pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, Problem> {
     let key: Key = visit.v1.read(&path(&id)).await?;
+    let receipt = said::of_row(&mut visit, &["keys", &id], Kind::Key, &id, |_| true).await?;
+    if let Some(sentence) = super::kept::said(&visit, &key.id) {
+        visit.said = sentence;
+    }
     let to = |what: &str| visit.at(&["keys", &id, what]);
     let (may_rotate, may_revoke) = (visit.may(Method::POST, REGENERATE), visit.may(Method::POST, REVOKE));
     let works = key.works(visit.now);
@@ -35,7 +40,7 @@ pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Prob
                 @if may_revoke { a.button.danger href=(to("revoke")) { "Revoke …" } }
             }
         }
-        (receipts::beside(&visit, &["keys", &id]).await?)
+        (receipt)
         @if let Some(next) = &key.replaced_by { (rotation(&visit, &key, next, may_revoke)) }
         (facts(&facts_of(&visit, &key)))
     };

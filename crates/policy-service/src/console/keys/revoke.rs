@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::html;
 
 use super::{
@@ -16,7 +16,8 @@ use super::{
             field::Wrong,
             table::{facts, name},
         },
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     one::{facts_of, trail},
     route::{REVOKE, path},
@@ -58,6 +59,5 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
 /// Revokes it. Whoever changed the key meanwhile, it shall not work any more.
 pub async fn revoke(Path(id): Path<String>, Sent { visit, .. }: Sent) -> Result<Response, Problem> {
     let done = visit.v1.change(Method::POST, &format!("{}/revoke", path(&id)), None, None).await?;
-    let revision = done.revision.to_string();
-    Ok(see_other(&visit.at_with(&["keys", &id], &[("said", "revoked"), ("revision", &revision)])))
+    said::done(&visit, &["keys", &id], (Kind::Key, &id), "revoked", &done).await
 }

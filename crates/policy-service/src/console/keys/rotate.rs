@@ -13,7 +13,7 @@ use super::{
         applications::{Application, route as application},
         form::{self, Form},
         parts::{
-            field::{Field, Wrong, actions, is_in_form},
+            field::{Field, Wrong, actions, is_in_form, status_of},
             table::facts,
         },
         secrets::{self, Made, field_of},
@@ -97,7 +97,7 @@ pub async fn rotate(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
         }
         Ok(Made::Before(key)) => Ok(kept::shown_before(&visit, &key)),
         Err(problem) if is_in_form(&problem) => {
-            page(&visit, &id, problem.status(), &form, &Wrong::of(&problem, field_of)).await
+            page(&visit, &id, status_of(&problem), &form, &Wrong::of(&problem, field_of)).await
         }
         Err(problem) => Err(problem),
     }

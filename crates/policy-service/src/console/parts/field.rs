@@ -1,5 +1,6 @@
 //! Fields of forms: a label, a hint, and after a mistake the error beside what was typed.
 
+use axum::http::StatusCode;
 use maud::{Markup, html};
 
 use crate::{console::form::Form, http::problem::Problem, routes::once::IDEMPOTENCY_KEY};
@@ -43,6 +44,11 @@ impl Wrong {
         }
     }
 
+    /// The error beside a field that a page draws by itself.
+    pub fn beside(&self, name: &str) -> Markup {
+        html! { @if let Some(detail) = self.of_field(name) { p.error id={ (name) "-error" } { bdi { (detail) } } } }
+    }
+
     fn of_field(&self, name: &str) -> Option<&str> {
         (!name.is_empty() && self.field == name).then_some(self.detail.as_str())
     }
@@ -50,7 +56,20 @@ impl Wrong {
 
 /// Whether a person can mend it in the form, so that the form is shown again with what was typed.
 pub fn is_in_form(problem: &Problem) -> bool {
-    matches!(problem.status().as_u16(), 400 | 409 | 422)
+    match problem.status().as_u16() {
+        400 | 409 | 422 => true,
+        // A field names what is not there, or what not everyone may set.
+        403 | 404 => problem.wrong_field().is_some(),
+        _ => false,
+    }
+}
+
+/// The status of a form that is shown again. The page itself is there, so a field that names what is not there is a mistake.
+pub fn status_of(problem: &Problem) -> StatusCode {
+    match problem.status() {
+        StatusCode::NOT_FOUND => StatusCode::UNPROCESSABLE_ENTITY,
+        status => status,
+    }
 }
 
 /// A field of a form.
@@ -165,6 +184,32 @@ impl<'a> Field<'a> {
                 }
             }
         }
+    }
+}
+
+/// What a field had when its form was opened, so that a value which nobody touched is told from one that somebody typed.
+pub fn shown(name: &str, value: &str) -> Markup {
+    hidden(&format!("{name}_shown"), value)
+}
+
+/// Fails if somebody typed into a field that belongs to another choice than the chosen one. `words` are those of its choice.
+pub fn is_not_ignored(name: &str, words: &str, is_chosen: bool, is_typed: bool) -> Result<(), Wrong> {
+    if is_chosen || !is_typed {
+        return Ok(());
+    }
+    Err(Wrong::new(name, &format!("this counts only with \u{201c}{words}\u{201d}: choose that, or leave this empty")))
+}
+
+/// Fails if an owner was taken out of a form. An owner is replaced by another one: what has none is the administrators' alone.
+pub fn has_owner(gives: bool, form: &Form, held: Option<&str>) -> Result<(), Wrong> {
+    match held {
+        Some(held) if gives && form.get("owner").is_empty() => {
+            let detail = format!(
+                "an owner can be replaced, not removed: give the subject to whom it shall belong; it is {held}"
+            );
+            Err(Wrong::new("owner", &detail))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -5,19 +5,19 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, hidden, is_in_form},
+        parts::field::{Wrong, actions, has_owner, hidden, is_in_form, status_of},
         rows::Plan,
-        stale,
-        visit::{Sent, Visit, see_other},
+        said, stale,
+        visit::{Sent, Visit},
     },
-    form::{field_of, fields, filled, fresh, write},
+    form::{check, field_of, fields, filled, fresh, write},
     route::{CHANGE, CREATE, path},
 };
 use crate::http::{problem::Problem, request_id::made};
@@ -49,16 +49,18 @@ fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
 
 /// Makes a plan.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    if let Err(wrong) = check(&form) {
+        return Ok(page_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
+    }
     let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
     write(&form, &mut row, gives(&visit));
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            let told = [("said", "created"), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["plans", id], &told)))
+            Ok(said::made(&visit, &["plans", id], "created", done.revision))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(page_new(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+            Ok(page_new(&visit, status_of(&problem), &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
     }
@@ -93,24 +95,37 @@ fn page(visit: &Visit, status: StatusCode, plan: &Plan, form: &Form, wrong: &Wro
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
     let plan: Plan = visit.v1.read(&path(&id)).await?;
+    let checked = check(&form).and_then(|()| has_owner(gives(&visit), &form, plan.owner.as_deref()));
+    if let Err(wrong) = checked {
+        // The version that the person saw stays the one that is replaced.
+        let plan = Plan { etag: Some(form.get("etag").to_owned()), ..plan };
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &plan, &form, &wrong, html! {}));
+    }
     write(&form, &mut row, gives(&visit));
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
-        Ok(done) => {
-            let told = [("said", "saved"), ("revision", &done.revision.to_string())];
-            Ok(see_other(&visit.at_with(&["plans", &id], &told)))
-        }
+        Ok(done) => said::done(&visit, &["plans", &id], (Kind::Plan, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
-            let told = stale::told(&form, &filled(&plan), NAMES);
-            Ok(page(&visit, problem.status(), &plan, &form, &Wrong::default(), told))
+            let (now, names) = (filled(&plan), names(gives(&visit)));
+            if stale::is_same(&form, &now, &names) {
+                return said::as_it_was(&visit, &["plans", &id], Kind::Plan, &id).await;
+            }
+            let told = stale::told(&form, &now, &names);
+            Ok(page(&visit, status_of(&problem), &plan, &form, &Wrong::default(), told))
         }
         Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, field_of);
             // The version that the person saw stays the one that is replaced.
             let plan = Plan { etag: Some(form.get("etag").to_owned()), ..plan };
-            Ok(page(&visit, problem.status(), &plan, &form, &wrong, html! {}))
+            Ok(page(&visit, status_of(&problem), &plan, &form, &wrong, html! {}))
         }
         Err(problem) => Err(problem),
     }
+}
+
+/// The fields that the form has.
+fn names(gives: bool) -> Vec<(&'static str, &'static str)> {
+    let owner = gives.then_some(("owner", "Owner"));
+    NAMES.iter().copied().chain(owner).collect()
 }
 
 /// The fields, and what people call them.

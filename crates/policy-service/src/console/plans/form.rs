@@ -57,6 +57,17 @@ pub fn fields(form: &Form, wrong: &Wrong, is_new: bool, gives: bool) -> Markup {
     }
 }
 
+/// Fails if lines are typed that a tick would make nothing of.
+pub fn check(form: &Form) -> Result<(), Wrong> {
+    match form.has("no_operation") && form.lines("operations").next().is_some() {
+        true => Err(Wrong::new(
+            "operations",
+            "these lines count only without \u{201c}No operation at all\u{201d}: remove them, or untick that",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Writes what the form says into a row, and leaves alone what the form does not have.
 pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     let limits: Vec<Value> = form.lines("limits").map(parsed).collect();

@@ -15,7 +15,8 @@ use super::{
             table::facts,
         },
         rows::Plan,
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
     list::facts_of,
     route::{CHANGE, path},
@@ -55,11 +56,11 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Res
 /// Deletes the plan.
 pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
-        Ok(_) => Ok(see_other(&visit.at_with(&["plans"], &[("said", "deleted")]))),
+        Ok(done) => Ok(said::in_list(&visit, &["plans"], "deleted", &id, Some(done.revision))),
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let wrong = Wrong::new(
                 "",
-                "Somebody else changed the plan meanwhile. Look at it beside the form, and send the form again \
+                "The plan was changed meanwhile. Look at it beside the form, and send the form again \
                                         if you still want it.",
             );
             page(&visit, &id, problem.status(), &wrong).await

@@ -1,7 +1,7 @@
 //! The list of plans, and the page of one.
 
 use axum::{extract::Path, http::Method, response::Response};
-use management::port::Role;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 
 use super::{
@@ -11,8 +11,8 @@ use super::{
             listed::{Asked, Listed, ROWS},
             table::{empty, facts, name, number, table},
         },
-        receipts,
         rows::{Limit, Plan},
+        said,
         visit::Visit,
     },
     route::{CHANGE, CREATE, path},
@@ -23,7 +23,8 @@ use crate::http::problem::Problem;
 const SHOWN: usize = 100;
 
 /// The list.
-pub async fn page(visit: Visit) -> Result<Response, Problem> {
+pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
+    let receipt = said::of_listed(&mut visit, &["plans"], Kind::Plan).await?;
     let (q, whose) = (visit.asked.get("q"), visit.asked.get("whose"));
     let is_limited = visit.principal.role == Role::Publisher;
     let owner = if is_limited && whose != "all" { visit.principal.subject.as_str() } else { "" };
@@ -34,6 +35,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let can_make = visit.may(Method::POST, CREATE);
     let wrong = Wrong::default();
     let body = html! {
+        (receipt)
         @if can_make { p.tools { a.button.main href=(make) { "New plan" } } }
         form.filter method="get" action=(place) role="search" aria-label="Filter the plans" {
             (Field::new("q", "Part of the id", "").typed("search", &visit.asked, &wrong))
@@ -95,8 +97,9 @@ fn owner(plan: &Plan) -> Markup {
 }
 
 /// The page of one plan.
-pub async fn one(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+pub async fn one(Path(id): Path<String>, mut visit: Visit) -> Result<Response, Problem> {
     let plan: Plan = visit.v1.read(&path(&id)).await?;
+    let receipt = said::of_row(&mut visit, &["plans", &id], Kind::Plan, &id, |_| true).await?;
     let may = visit.may(Method::PUT, CHANGE) && visit.owns(plan.owner.as_deref());
     let to = |what: &str| visit.at(&["plans", &id, what]);
     let body = html! {
@@ -106,7 +109,7 @@ pub async fn one(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
                 a.button.danger href=(to("delete")) { "Delete …" }
             }
         }
-        (receipts::beside(&visit, &["plans", &id]).await?)
+        (receipt)
         (facts(&facts_of(&plan)))
     };
     Ok(visit.page(&plan.id, &[("Plans", visit.at(&["plans"]))], body))

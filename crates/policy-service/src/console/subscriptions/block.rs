@@ -1,6 +1,7 @@
 //! Blocks a subscription: the form, and what follows when it is sent.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
+use management::port::Kind;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -8,11 +9,13 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Wrong, is_in_form},
+            field::{Wrong, is_in_form, status_of},
             table::facts,
         },
         rows::{Block, Subscription},
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
+        when,
     },
     figures::{Seen, find},
     form::{self, Concerned, first, ordered},
@@ -55,6 +58,8 @@ fn page(
 
 /// Blocks.
 pub async fn block(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    // A beginning that has passed can be ordered by nobody, and what has begun needs none.
+    let form = if is_past(&form, visit.now) { form.with("from", "").with("from_at", "") } else { form };
     let order = match ordered(&form, visit.now) {
         Ok(order) => order,
         Err(wrong) => return again(&visit, &id, &form, StatusCode::UNPROCESSABLE_ENTITY, &wrong, None).await,
@@ -62,27 +67,22 @@ pub async fn block(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result
     let seen_as = (form.get("etag"), form.get("seen"));
     match moved::change(&visit, &id, "block", Some(&order), seen_as).await {
         Ok(Outcome::Done(done)) => {
-            let said = if is_later(&order, visit.now) { "planned" } else { "blocked" };
-            Ok(see_other(&beside(&visit, &id, said, done.revision)))
+            let word = if is_later(&order, visit.now) { "planned" } else { "blocked" };
+            said::done(&visit, &["subscriptions", &id], (Kind::Subscription, &id), word, &done).await
         }
         // Two people blocked at once, and both meant the same.
         Ok(Outcome::Moved(now)) if is_so(&now, &order) => {
-            Ok(see_other(&visit.at_with(&["subscriptions", &id], &[("said", "as-it-was")])))
+            said::as_it_was(&visit, &["subscriptions", &id], Kind::Subscription, &id).await
         }
         Ok(Outcome::Moved(now)) => {
             again(&visit, &id, &form, StatusCode::PRECONDITION_FAILED, &Wrong::default(), Some(&now)).await
         }
         Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, str::to_owned);
-            again(&visit, &id, &form, problem.status(), &wrong, None).await
+            again(&visit, &id, &form, status_of(&problem), &wrong, None).await
         }
         Err(problem) => Err(problem),
     }
-}
-
-/// The page of the subscription with the receipt of what was done.
-pub fn beside(visit: &Visit, id: &str, said: &str, revision: i64) -> String {
-    visit.at_with(&["subscriptions", id], &[("said", said), ("revision", &revision.to_string())])
 }
 
 /// The form again, with what was typed.
@@ -98,6 +98,11 @@ async fn again(
     let concerned = Concerned::read(visit, id).await?;
     let told = html! { @if let Some(now) = now { (moved::told(form.get("seen"), now)) } };
     Ok(page(visit, status, &seen, &concerned, form, wrong, told))
+}
+
+/// Whether the form has the beginning that was there when it was opened, and that is past now.
+fn is_past(form: &Form, now: i64) -> bool {
+    matches!(when::moment(form, "from"), Ok(Some(from)) if from <= now) && !when::is_typed(form, "from")
 }
 
 fn is_later(order: &Value, now: i64) -> bool {

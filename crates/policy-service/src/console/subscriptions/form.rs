@@ -8,7 +8,7 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Field, Wrong, actions, hidden},
+            field::{Field, Wrong, actions, hidden, is_not_ignored},
             table::{counted, number},
             time::time,
         },
@@ -114,14 +114,12 @@ fn midnight_after(now: i64) -> i64 {
 
 /// What the form asks for.
 pub fn ordered(form: &Form, now: i64) -> Result<Value, Wrong> {
+    is_not_ignored("until", "Until a time", form.get("end") == "time", when::is_typed(form, "until"))?;
+    let from = when::moment(form, "from")?;
     let until = match form.get("end") {
         "never" | "" => None,
-        "hour" => Some(now.saturating_add(HOUR)),
-        "tomorrow" => {
-            // In the reader's zone, if the script said which moment that is.
-            let said = form.get("tomorrow_at").parse().ok();
-            said.filter(|at| (now..=now.saturating_add(2 * DAY)).contains(at)).or(Some(midnight_after(now)))
-        }
+        "hour" => Some(from.unwrap_or(now).saturating_add(HOUR)),
+        "tomorrow" => Some(tomorrow(form, from, now)?),
         "time" => {
             let until = when::moment(form, "until")?;
             Some(until.ok_or_else(|| Wrong::new("until", "give the time at which the block ends"))?)
@@ -131,9 +129,29 @@ pub fn ordered(form: &Form, now: i64) -> Result<Value, Wrong> {
     let mut order = json!({"state": form.json("state"), "reason": form.json("reason"), "note": form.json("note")});
     if let Some(order) = order.as_object_mut() {
         order.insert("until".to_owned(), until.into());
-        order.insert("from".to_owned(), when::moment(form, "from")?.into());
+        order.insert("from".to_owned(), from.into());
     }
     Ok(order)
+}
+
+/// The end of today, in the reader's zone if the script said which moment that is.
+fn tomorrow(form: &Form, from: Option<i64>, now: i64) -> Result<i64, Wrong> {
+    let at = match form.get("tomorrow_at") {
+        "" => midnight_after(now),
+        said => {
+            let at = said.parse().ok().filter(|at| (now.saturating_add(1)..=now.saturating_add(2 * DAY)).contains(at));
+            let detail = "the midnight that the form spoke of is past or not the next one: look at what it offers now and send it \
+                          again, or choose \u{201c}Until a time\u{201d}";
+            at.ok_or_else(|| Wrong::new("end", detail))?
+        }
+    };
+    match from {
+        Some(from) if from >= at => Err(Wrong::new(
+            "end",
+            "the block would end before it begins: choose \u{201c}Until a time\u{201d} and a time after its beginning",
+        )),
+        _ => Ok(at),
+    }
 }
 
 #[cfg(test)]
@@ -156,17 +174,29 @@ mod tests {
             (&[("end", "hour")], json!(NOW + 3_600)),
             (&[("end", "tomorrow")], json!(midnight)),
             (&[("end", "tomorrow"), ("tomorrow_at", "1764543600")], json!(1_764_543_600)),
-            (&[("end", "tomorrow"), ("tomorrow_at", "1")], json!(midnight)),
+            // From its beginning.
+            (&[("end", "hour"), ("from", "2025-12-24T00:00")], json!(1_766_534_400 + HOUR)),
             (&[("end", "time"), ("until", "2025-12-01T08:00")], json!(1_764_576_000)),
             (&[("end", "time"), ("until", "2025-12-01T08:00"), ("until_at", "1764572400")], json!(1_764_572_400)),
-            // A time that stands there while another choice is pressed does not count.
-            (&[("end", "never"), ("until", "2025-12-01T08:00")], Value::Null),
+            // A time that was there when the form was opened does not count while another choice is pressed.
+            (&[("end", "never"), ("until", "2025-12-01T08:00"), ("until_shown", "1764576000")], Value::Null),
         ] {
             assert_eq!(ordered(&filled(pairs), NOW).unwrap()["until"], until, "{pairs:?}");
         }
-        for pairs in
-            [&[("end", "time")][..], &[("end", "time"), ("until", "tomorrow")], &[("end", "odd")], &[("from", "x")]]
-        {
+        for pairs in [
+            &[("end", "time")][..],
+            &[("end", "time"), ("until", "tomorrow")],
+            &[("end", "odd")],
+            &[("from", "x")],
+            &[("end", "tomorrow"), ("tomorrow_at", "1")],
+            &[("end", "tomorrow"), ("tomorrow_at", "1764473400")],
+            &[("end", "tomorrow"), ("tomorrow_at", "99999999999")],
+            &[("end", "tomorrow"), ("from", "2025-12-24T00:00")],
+            // Typed, and then ignored, would be dropped.
+            &[("end", "never"), ("until", "2025-12-01T08:00")],
+            &[("end", "hour"), ("until", "tomorrow")],
+            &[("end", "never"), ("until", "2025-12-01T08:01"), ("until_shown", "1764576000")],
+        ] {
             assert!(ordered(&filled(pairs), NOW).is_err(), "{pairs:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! The list of subscriptions, over all APIs that the person looks after.
 
 use axum::response::Response;
+use management::port::Kind;
 use maud::{Markup, html};
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
             table::empty,
         },
         rows::Subscription,
+        said,
         visit::Visit,
     },
     figures::seen,
@@ -24,10 +26,12 @@ const STATES: [&str; 7] =
     ["UNBLOCKED", "BLOCKED", "PROD_ONLY_BLOCKED", "ON_HOLD", "REJECTED", "TIER_UPDATE_PENDING", "DELETE_PENDING"];
 
 /// The list.
-pub async fn page(visit: Visit) -> Result<Response, Problem> {
+pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
+    let receipt = said::of_listed(&mut visit, &["subscriptions"], Kind::Subscription).await?;
     let place = visit.at(&["subscriptions"]);
     let filters = [("q", visit.asked.get("q")), ("state", visit.asked.get("state")), ("api", visit.asked.get("api"))];
     let body = html! {
+        (receipt)
         (filter(&visit, &place, true))
         (listed(&visit, "Subscriptions", &place, &filters, true).await?)
     };

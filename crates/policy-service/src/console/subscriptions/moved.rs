@@ -2,25 +2,28 @@
 //!
 //! A form carries the version of the row that its person saw. If the row is another one when the form arrives, nothing is
 //! changed, and the person reads what it was and what it is. Only if nothing that concerns blocks and approvals changed (a
-//! plan was used up, say), the form is carried out on the new version.
+//! plan was used up, say) and the whole record of the block is as it was, the form is carried out on the new version.
 
 use axum::http::{Method, StatusCode};
 use maud::{Markup, html};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::super::{
     parts::{badge::words, table::name, time::time},
-    rows::Subscription,
+    rows::{Block, Subscription},
     v1::Done,
     visit::Visit,
 };
 use super::route::path;
-use crate::http::problem::Problem;
+use crate::{hexadecimal::short_name, http::problem::Problem};
 
 /// What a form remembers of the row that its person saw.
 pub fn seen(row: &Subscription) -> String {
-    let block = row.block.clone().unwrap_or_default();
-    format!("{}|{}|{}", row.state(), block.at.unwrap_or_default(), block.by.unwrap_or_default())
+    let Block { state, by, at, reason, note, from, until } = row.block.clone().unwrap_or_default();
+    // Two changes of one second by one person differ in what they order.
+    let whole = json!([state, by, at, reason, note, from, until, row.block.is_some()]).to_string();
+    format!("{}|{}", row.state(), short_name(&Sha256::digest(whole.as_bytes())))
 }
 
 /// How a change went.
@@ -64,12 +67,16 @@ pub async fn change(
 pub fn told(seen_as: &str, now: &Subscription) -> Markup {
     let was = seen_as.split('|').next().unwrap_or_default();
     let block = now.block.as_ref();
+    let (from, until) = (block.and_then(|block| block.from), block.and_then(|block| block.until));
     html! {
         div.alert role="alert" tabindex="-1" data-focus="" {
-            p { strong { "Somebody else changed this meanwhile, so your form changed nothing." } }
+            p { strong { "This was changed meanwhile, so your form changed nothing." } " Somebody else changed it, you did in another window, "
+                "or a block has begun or ended." }
             p { "When you opened the form it was: " strong { (words(was)) } ". Now it is: " strong { (words(now.state())) }
+                @if now.is_planned() { ", with " strong { "a block planned" } @if let Some(from) = from { " from " (time(from)) } }
+                @if let Some(until) = until { ", until " (time(until)) }
                 @if let Some(by) = block.and_then(|block| block.by.as_deref()) { ", by " (name(by)) }
-                @if let Some(at) = block.and_then(|block| block.at) { ", since " (time(at)) }
+                @if let Some(at) = block.and_then(|block| block.at) { @if now.is_planned() { ", ordered " } @else { ", since " } (time(at)) }
                 @if let Some(reason) = block.and_then(|block| block.reason.as_deref()) { ", because: " (name(reason)) }
                 "." }
             p { "If you still want it, send the form again." }

@@ -2,6 +2,7 @@
 //! and its requests.
 
 use axum::{extract::Path, http::Method, response::Response};
+use management::port::Kind;
 use maud::{Markup, html};
 
 use super::{
@@ -12,9 +13,8 @@ use super::{
             table::{facts, name},
             time::{hour, time, time_or},
         },
-        receipts,
         rows::Block,
-        usage,
+        said, usage,
         visit::Visit,
     },
     figures::{Seen, find},
@@ -26,11 +26,16 @@ use super::{
 use crate::http::problem::Problem;
 
 /// The page.
-pub async fn page(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, Problem> {
     let seen = find(&visit, &id).await?;
+    let holds = |word: &str| match word {
+        "blocked" => seen.row.is_blocked(),
+        "planned" => seen.row.is_planned(),
+        _ => true,
+    };
+    let receipt = said::of_row(&mut visit, &["subscriptions", &id], Kind::Subscription, &id, holds).await?;
     let row = &seen.row;
     let (may_block, may_approve) = (visit.may(Method::POST, BLOCK), visit.may(Method::POST, APPROVE));
-    let receipt = receipts::beside(&visit, &["subscriptions", &id]).await?;
     let can_block = may_block && row.block.is_none() && !row.deleted;
     let concerned = if can_block { Some(Concerned::read(&visit, &id).await?) } else { None };
     let usage = usage::of_subscription(&visit, row.application(), row.api()).await?;

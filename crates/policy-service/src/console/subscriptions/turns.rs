@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::Kind;
 use maud::{Markup, html};
 use serde_json::json;
 
@@ -13,13 +14,13 @@ use super::{
         form::Form,
         parts::{
             confirm::Confirm,
-            field::{Field, Wrong, hidden, is_in_form},
+            field::{Field, Wrong, hidden, is_in_form, status_of},
             table::facts,
         },
         rows::Subscription,
-        visit::{Sent, Visit, see_other},
+        said,
+        visit::{Sent, Visit},
     },
-    block::beside,
     figures::find,
     moved::{self, Outcome},
     one::{facts_of, trail},
@@ -142,9 +143,11 @@ async fn take(
     };
     let seen_as = (form.get("etag"), form.get("seen"));
     match moved::change(&visit, &id, turn.what, body.as_ref(), seen_as).await {
-        Ok(Outcome::Done(done)) => Ok(see_other(&beside(&visit, &id, turn.said, done.revision))),
+        Ok(Outcome::Done(done)) => {
+            said::done(&visit, &["subscriptions", &id], (Kind::Subscription, &id), turn.said, &done).await
+        }
         Ok(Outcome::Moved(now)) if is_so(&now) => {
-            Ok(see_other(&visit.at_with(&["subscriptions", &id], &[("said", "as-it-was")])))
+            said::as_it_was(&visit, &["subscriptions", &id], Kind::Subscription, &id).await
         }
         Ok(Outcome::Moved(now)) => {
             let told = Some(moved::told(form.get("seen"), &now));
@@ -152,7 +155,7 @@ async fn take(
         }
         Err(problem) if is_in_form(&problem) => {
             let wrong = Wrong::of(&problem, str::to_owned);
-            page(&visit, turn, &id, problem.status(), &form, &wrong, None).await
+            page(&visit, turn, &id, status_of(&problem), &form, &wrong, None).await
         }
         Err(problem) => Err(problem),
     }

@@ -1,6 +1,7 @@
 //! The list of tokens.
 
 use axum::{http::Method, response::Response};
+use management::port::audit::Subject;
 use maud::{Markup, html};
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
             time::{time, time_or},
         },
         rows::List,
+        said,
         visit::Visit,
     },
     route::{ALL, ONE, Token},
@@ -17,7 +19,9 @@ use super::{
 use crate::{http::problem::Problem, web::place::query};
 
 /// The list, in the order of ids.
-pub async fn page(visit: Visit) -> Result<Response, Problem> {
+pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
+    let is_there = async |visit: &Visit, id: &str| Ok(visit.v1.find(ALL, |one: &Token| one.id == id).await?.is_some());
+    said::beside_policy(&mut visit, Subject::Token, is_there).await?;
     let asked = query(&[("limit", "50"), ("cursor", visit.asked.get("cursor"))]);
     let list: List<Token> = visit.v1.read(&format!("{ALL}{asked}")).await?;
     let may_make = visit.may(Method::POST, ALL);

@@ -11,7 +11,7 @@ use super::{
     super::{
         form::Form,
         parts::{
-            field::{Field, Wrong, actions, is_in_form},
+            field::{Field, Wrong, actions, is_in_form, status_of},
             table::name,
         },
         rows::List,
@@ -79,7 +79,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
             Ok(visit.page_as(StatusCode::CONFLICT, "The token was made", &[], body))
         }
         Err(problem) if is_in_form(&problem) => {
-            Ok(page(&visit, problem.status(), &form, &Wrong::of(&problem, field_of)))
+            Ok(page(&visit, status_of(&problem), &form, &Wrong::of(&problem, field_of)))
         }
         Err(problem) => Err(problem),
     }

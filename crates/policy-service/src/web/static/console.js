@@ -55,12 +55,14 @@
     }
   };
 
-  // A field that belongs to one choice chooses it.
+  // A field that belongs to one choice chooses it. If another one is chosen after that, the field is not sent.
   const watchChoices = (root) => {
     for (const option of root.querySelectorAll(".option")) {
       const choice = option.querySelector("input[type=radio]");
-      for (const field of option.querySelectorAll("input:not([type=radio]):not([type=hidden])")) {
-        field.addEventListener("input", () => { if (choice) choice.checked = true; });
+      if (!choice) continue;
+      for (const field of option.querySelectorAll("input:not([type=radio]):not([type=hidden]), textarea, select")) {
+        field.addEventListener("input", () => { choice.checked = true; });
+        if (field.form) field.form.addEventListener("formdata", (event) => { if (!choice.checked) event.formData.delete(field.name); });
       }
     }
   };

@@ -1,0 +1,212 @@
+//! What a page says of the change before it: a sentence and the receipt. An address names the change (`said`, `revision`, and
+//! `id` on a list), and nothing in an address is believed: both are shown only while the object still is what this change
+//! of this person has made of it, by the row and the audit log. Another change since then, and the page says nothing.
+
+use axum::{http::StatusCode, response::Response};
+use management::port::{
+    Kind,
+    audit::{Action, AuditFilter, Entry, Subject},
+};
+use maud::{Markup, html};
+
+use super::{
+    parts::receipt::panel,
+    rows::Receipt,
+    v1::Done,
+    visit::{Visit, see_other},
+};
+use crate::{http::problem::Problem, web::place::below};
+
+/// The word for a form that found everything as it asks for.
+const AS_IT_WAS: &str = "as-it-was";
+
+/// Words of addresses, the actions that they speak of, and what a page then says.
+const SAID: &[(&str, &[Action], &str)] = &[
+    (
+        "blocked",
+        &[Action::Block],
+        "The block is saved. Gateways take it over now; the receipt says which of them have it.",
+    ),
+    ("planned", &[Action::Block], "The block is planned. It begins by itself on every gateway."),
+    (AS_IT_WAS, &[], "Nothing was changed: it was so already."),
+    (
+        "unblocked",
+        &[Action::Unblock],
+        "The block is lifted. Gateways take that over now; the receipt says which of them have it.",
+    ),
+    ("approved", &[Action::Approve], "The subscription is approved."),
+    ("rejected", &[Action::Reject], "The subscription is rejected."),
+    ("created", &[Action::Create], "It is created."),
+    ("saved", &[Action::Replace], "The changes are saved."),
+    ("deleted", &[Action::Delete], "It is deleted."),
+    ("revoked", &[Action::Revoke, Action::Delete], "It is revoked and never works again."),
+    ("removed", &[Action::Delete], "It is removed. Receipts do not wait for it any more."),
+    (
+        "restored",
+        &[Action::Restore],
+        "The restore is done, as a new revision. Gateways take it over now; the receipt says which of them have it.",
+    ),
+    ("subscribed", &[Action::Create], "The subscription is made. Its state says whether it can be used already."),
+    ("unsubscribed", &[Action::Delete], "The subscription has ended."),
+    ("retired", &[Action::Replace], "The API is retired. Gateways do not serve it any more."),
+];
+
+/// Leads to the page at `segments` after a change of the row that it shows.
+pub async fn done(
+    visit: &Visit,
+    segments: &[&str],
+    (kind, id): (Kind, &str),
+    word: &str,
+    done: &Done,
+) -> Result<Response, Problem> {
+    if done.is_new {
+        Ok(made(visit, segments, word, done.revision))
+    } else {
+        as_it_was(visit, segments, kind, id).await
+    }
+}
+
+/// The same for a row that was made. A form that is sent twice leads to the same place.
+pub fn made(visit: &Visit, segments: &[&str], word: &str, revision: i64) -> Response {
+    see_other(&visit.at_with(segments, &[("said", word), ("revision", &revision.to_string())]))
+}
+
+/// The same for a form that asked for what was so already.
+pub async fn as_it_was(visit: &Visit, segments: &[&str], kind: Kind, id: &str) -> Result<Response, Problem> {
+    let found = visit.console.store().find(kind, id).await?;
+    Ok(made(visit, segments, AS_IT_WAS, found.map(|row| row.from_revision).unwrap_or_default()))
+}
+
+/// The same for a row of the list at `segments`.
+pub async fn listed_as_it_was(visit: &Visit, segments: &[&str], kind: Kind, id: &str) -> Result<Response, Problem> {
+    let found = visit.console.store().find(kind, id).await?;
+    Ok(in_list(visit, segments, AS_IT_WAS, id, found.map(|row| row.from_revision)))
+}
+
+/// Leads to the list at `segments` after a change of what has this id. `revision`: none for what is no part of the policy.
+pub fn in_list(visit: &Visit, segments: &[&str], word: &str, id: &str, revision: Option<i64>) -> Response {
+    let revision = revision.map(|revision| revision.to_string()).unwrap_or_default();
+    see_other(&visit.at_with(segments, &[("said", word), ("id", id), ("revision", &revision)]))
+}
+
+/// On the page of a row: finds the sentence for `visit`, and the receipt. `holds` says whether a word fits the row.
+pub async fn of_row(
+    visit: &mut Visit,
+    segments: &[&str],
+    kind: Kind,
+    id: &str,
+    holds: impl Fn(&str) -> bool,
+) -> Result<Markup, Problem> {
+    let Some(revision) = revision(visit) else { return Ok(html! {}) };
+    let found = visit.console.store().find(kind, id).await?;
+    if found.is_none_or(|row| row.from_revision != revision) {
+        return Ok(html! {});
+    }
+    let word = visit.asked.get("said").to_owned();
+    if word == AS_IT_WAS {
+        visit.said = text(AS_IT_WAS);
+    } else if holds(&word) && is_last(visit, Subject::Row(kind), id, &word, Some(revision)).await? {
+        visit.said = text(&word);
+    }
+    receipt(visit, segments, revision).await
+}
+
+/// On a list: the same of the row with the id that the address names. It may be gone.
+pub async fn of_listed(visit: &mut Visit, segments: &[&str], kind: Kind) -> Result<Markup, Problem> {
+    let (id, word) = (visit.asked.get("id").to_owned(), visit.asked.get("said").to_owned());
+    let Some(revision) = revision(visit).filter(|_| !id.is_empty()) else { return Ok(html! {}) };
+    let found = visit.console.store().find(kind, &id).await?;
+    let agrees = match &found {
+        // The kept block of a deleted row.
+        Some(row) if row.kept_block.is_none() => row.from_revision == revision,
+        _ => action_of(&word).contains(&Action::Delete),
+    };
+    if !(agrees && (word == AS_IT_WAS || is_last(visit, Subject::Row(kind), &id, &word, Some(revision)).await?)) {
+        return Ok(html! {});
+    }
+    visit.said = text(&word);
+    receipt(visit, segments, revision).await
+}
+
+/// On a list of what is no part of the policy. `is_there` says whether the list has something with this id.
+pub async fn beside_policy(
+    visit: &mut Visit,
+    subject: Subject,
+    is_there: impl AsyncFnOnce(&Visit, &str) -> Result<bool, Problem>,
+) -> Result<(), Problem> {
+    let (id, word) = (visit.asked.get("id").to_owned(), visit.asked.get("said").to_owned());
+    if id.is_empty() || !is_last(visit, subject, &id, &word, None).await? {
+        return Ok(());
+    }
+    if is_there(visit, &id).await? != action_of(&word).contains(&Action::Delete) {
+        visit.said = text(&word);
+    }
+    Ok(())
+}
+
+/// On the page of the history: whether the latest revision is the restore of which the address speaks.
+pub async fn of_restore(visit: &mut Visit) -> Result<Markup, Problem> {
+    let (word, subject) = ("restored", &visit.principal.subject);
+    let Some(revision) = revision(visit).filter(|_| visit.asked.get("said") == word) else { return Ok(html! {}) };
+    let latest = visit.console.store().made(None, true, 1).await?;
+    let is_it = latest.first().is_some_and(|made| {
+        let is_own = made.actor.as_ref() == Some(subject);
+        made.revision == revision && is_own && made.action.as_deref() == Some(Action::Restore.word())
+    });
+    if !is_it {
+        return Ok(html! {});
+    }
+    visit.said = text(word);
+    receipt(visit, &["history"], revision).await
+}
+
+fn text(word: &str) -> &'static str {
+    SAID.iter().find(|(other, ..)| *other == word).map_or("", |(.., text)| text)
+}
+
+fn action_of(word: &str) -> &'static [Action] {
+    SAID.iter().find(|(other, ..)| *other == word).map_or(&[], |(_, actions, _)| actions)
+}
+
+fn revision(visit: &Visit) -> Option<i64> {
+    visit.asked.get("revision").parse().ok()
+}
+
+/// Whether the last change of an object is what the word says, by the person who visits, and made this revision.
+async fn is_last(
+    visit: &Visit,
+    subject: Subject,
+    id: &str,
+    word: &str,
+    revision: Option<i64>,
+) -> Result<bool, Problem> {
+    let actions = action_of(word);
+    if actions.is_empty() {
+        return Ok(false);
+    }
+    let filter =
+        AuditFilter { kind: Some(subject.word().to_owned()), id: Some(id.to_owned()), ..AuditFilter::default() };
+    let page = visit.console.store().entries(&filter, None, true, 1).await?;
+    let person = &visit.principal;
+    let is_it = |entry: &Entry| {
+        let is_own = entry.actor == person.subject && entry.role.as_deref() == Some(person.role.as_str());
+        let is_of_it = entry.kind == subject.word() && entry.id.as_deref() == Some(id);
+        let is_done = actions.iter().any(|action| action.word() == entry.action);
+        is_own && is_of_it && is_done && (subject.is_beside_policy() || entry.revision == revision)
+    };
+    Ok(page.entries.first().is_some_and(is_it))
+}
+
+/// The receipt of the change of which the page speaks. `segments` lead to the page.
+async fn receipt(visit: &Visit, segments: &[&str], revision: i64) -> Result<Markup, Problem> {
+    let revision = revision.to_string();
+    match visit.v1.read::<Receipt>(&below("/v1/receipts", &[&revision])).await {
+        Ok(receipt) => {
+            let asked = [("said", visit.asked.get("said")), ("id", visit.asked.get("id")), ("revision", &revision)];
+            Ok(panel(&receipt, &visit.at(&["receipts", &revision]), &visit.at_with(segments, &asked)))
+        }
+        // It is no longer kept.
+        Err(problem) if matches!(problem.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(html! {}),
+        Err(problem) => Err(problem),
+    }
+}

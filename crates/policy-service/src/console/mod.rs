@@ -21,6 +21,7 @@ mod form;
 mod frame;
 mod gateways;
 mod history;
+mod key_text;
 mod keys;
 mod mine;
 mod parts;

@@ -22,5 +22,6 @@ mod names;
 mod operating;
 mod person;
 mod roles;
+mod secrets;
 mod strange;
 mod subscribing;

@@ -28,6 +28,13 @@ async fn gateways_change_live_and_say_what_is_wrong() {
     let status = page.with("id", "gateways-said").unwrap();
     assert_eq!((status.get("role"), status.text.as_str()), ("status", "1 live, 0 silent, 0 gone."));
     assert!(page.one("main").text.contains("edge-1") && page.one("main").text.contains("1.2.3"));
+    // When it was heard of is the time that /v1 has, to the minute, also while it is live.
+    let seen = service.get("/v1/gateways").await.json()["items"][0]["last_seen"].as_i64().unwrap();
+    let seen = chrono::DateTime::from_timestamp(seen - seen.rem_euclid(60), 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ");
+    assert!(page.all("time").any(|time| time.get("datetime") == seen.to_string()), "{}", page.one("main").text);
+    // The message that it is not updated is there, empty and polite, before it is needed.
+    let late = page.with("id", live.get("data-late")).unwrap();
+    assert_eq!((late.get("role"), late.get("aria-live"), late.text.as_str()), ("status", "polite", ""));
     let again = live.get("hx-get").to_owned();
     assert_eq!(part(&mut olga, &again).await.status, 204, "nothing is said again");
     // It falls behind, and refuses a revision.

@@ -53,7 +53,7 @@ use management::port::Store;
 use crate::{
     http::problem::Problem,
     signin::SignIn,
-    web::{assets, headers},
+    web::{assets, headers, place::is_of_console},
 };
 
 /// What all pages share.
@@ -72,6 +72,11 @@ impl Console {
     /// `v1` has the routes of `/v1` with their layers, but without those that prove who asks.
     pub fn new(sign_in: SignIn, store: Store, v1: Router) -> Self {
         Self(Arc::new(Shared { sign_in, store, v1 }))
+    }
+
+    /// Whether a path is the console's or below it.
+    pub fn has(path: &str) -> bool {
+        is_of_console(path)
     }
 
     /// The database, for figures beside rows that a route has answered to the person already.

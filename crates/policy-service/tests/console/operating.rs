@@ -207,6 +207,12 @@ async fn deny_policies_and_blocks_of_applications_are_an_operators() {
     let wrong = olga.fill(make, make, &[("type", "IP"), ("value", "not-an-address")]).await.expect(422);
     assert!(Page::parse(&wrong.text).form(make).contains(&("value".to_owned(), "not-an-address".to_owned())));
     let edit = "/console/deny-policies/d-2/edit";
+    // A range is no address, also where `/v1` takes it.
+    for (place, value) in [(make, "1.2.3.4/24"), (make, "2001:db8::/32"), (edit, "1.2.3.4/24")] {
+        let wrong = olga.fill(place, place, &[("type", "IP"), ("value", value)]).await.expect(422);
+        let page = Page::parse(&wrong.text);
+        assert!(page.with("id", "value-error").unwrap().text.contains("choose a range"), "{place} {value}");
+    }
     let first = olga.page(edit).await.form(edit);
     olga.send(edit, &filled(first.clone(), &[("value", "198.51.100.0/25"), ("invert", "true")])).await.expect(303);
     let row: Value = service.get("/v1/deny-policies/d-2").await.json();

@@ -15,6 +15,7 @@ mod audited;
 mod blocking;
 mod demo;
 mod dom;
+mod finding;
 mod foundation;
 mod keys;
 mod making;

@@ -43,7 +43,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::Request,
     http::StatusCode,
     middleware,
     routing::{any, get},
@@ -108,13 +107,14 @@ impl Console {
             .merge(usage::router())
             .route("/console/", any(missing))
             .route("/console/{*rest}", any(missing))
-            .method_not_allowed_fallback(|request: Request| async move {
-                let detail = format!("{} is not possible here", request.method());
-                Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-            })
-            .layer(middleware::from_fn_with_state(self.clone(), trouble::show))
-            .with_state(self);
-        let files = Router::new().route(&format!("{}/{{name}}", assets::FOLDER), get(assets::serve));
-        pages.merge(files).layer(middleware::from_fn(headers::harden)).merge(sign_in.router(store))
+            .with_state(self.clone())
+            .route(&format!("{}/{{name}}", assets::FOLDER), get(assets::serve))
+            .method_not_allowed_fallback(trouble::not_allowed)
+            .layer(middleware::from_fn_with_state(self.clone(), trouble::show));
+        let signing = sign_in
+            .router(store)
+            .method_not_allowed_fallback(trouble::not_allowed)
+            .layer(middleware::from_fn_with_state(self, trouble::show_people));
+        pages.merge(signing).layer(middleware::from_fn(headers::harden))
     }
 }

@@ -12,6 +12,7 @@
 mod support;
 
 mod audited;
+mod bare;
 mod blocking;
 mod demo;
 mod dom;

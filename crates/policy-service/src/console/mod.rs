@@ -23,6 +23,7 @@ mod gateways;
 mod history;
 mod key_text;
 mod keys;
+mod late;
 mod mine;
 mod parts;
 mod plans;

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod after_session;
 mod audited;
 mod bare;
 mod blocking;

@@ -131,6 +131,12 @@ test('what changes by itself says when it is not updated any more, and takes tha
   } finally {
     await stack.command('start');
     await stack.make('/v1/subscriptions/shop-orders/unblock');
+    await stack.answer(ORDERS, stack.keys.production, PRODUCTION);
+    // The process that ended would keep the receipts of the tests below incomplete.
+    const ended = (await stack.v1('GET', '/v1/gateways')).body.items
+      .filter(({ instance }) => instance === 'edge-2')
+      .sort((one, other) => one.last_seen - other.last_seen)[0];
+    assert.equal((await stack.v1('DELETE', `/v1/gateways/${ended.id}`)).status, 204);
   }
   // The requests that failed on purpose are in the browser's console, and nothing else.
   assert.deepEqual(oscar.wrong.filter((line) => !/503|htmx:(sendError|afterRequest)|Response Status Error/.test(line)), []);

@@ -5,7 +5,7 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -38,7 +38,7 @@ pub async fn show(State(console): State<Console>, request: Request, next: Next) 
     };
     let title = title(problem.status());
     let prefix = console.0.sign_in.prefix();
-    let advice = advice(&problem, &method, response.headers());
+    let advice = advice(&problem, &method);
     let body = body(&problem, &advice, &id, prefix);
     let page = match &frame {
         Some(frame) => frame.page(title, &[], "", body),
@@ -103,15 +103,12 @@ fn title(status: StatusCode) -> &'static str {
 }
 
 /// What to do.
-fn advice(problem: &Problem, method: &Method, headers: &HeaderMap) -> String {
+fn advice(problem: &Problem, method: &Method) -> String {
     let unchanged = if method.is_safe() { "" } else { "Nothing was changed. " };
     match problem.status().as_u16() {
         404 => "It may have been deleted, or belong to somebody else. Look for it from the start page.".to_owned(),
         403 => "If you need this, ask an administrator for the role.".to_owned(),
-        405 => {
-            let allowed = headers.get(header::ALLOW).and_then(|value| value.to_str().ok()).unwrap_or("another method");
-            format!("This address takes {allowed}. Use the links and buttons of the pages.")
-        }
+        405 => "Use the links and buttons of the pages, which send what this address takes.".to_owned(),
         409 | 412 => "Go back, load the page again, and look at what is there now.".to_owned(),
         503 => format!("{unchanged}Try again in a few seconds."),
         507 => format!("{unchanged}Gateways are still served."),

@@ -8,6 +8,9 @@ use crate::{
     support::{Service, browser::Browser},
 };
 
+/// A request, the status, `allow`, and words of the page.
+type Case<'a> = ((Method, &'a str, Option<String>), u16, &'a str, &'a str);
+
 #[tokio::test]
 async fn each_refusal_is_a_page_that_says_what_would_be_right() {
     let service = Service::start().await;
@@ -16,8 +19,7 @@ async fn each_refusal_is_a_page_that_says_what_would_be_right() {
     let long = "x".repeat((1 << 20) + 1);
     let get = |path: &'static str| (Method::GET, path, None);
     let form = |path: &'static str, body: &str| (Method::POST, path, Some(body.to_owned()));
-    // The status, `allow`, and words of the page.
-    let cases: Vec<((Method, &str, Option<String>), u16, &str, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (get("/console/apis/%ff"), 400, "", "UTF-8"),
         (get("/console/subscriptions/%ff"), 400, "", "UTF-8"),
         (get("/console/subscriptions/%ff/block"), 400, "", "UTF-8"),

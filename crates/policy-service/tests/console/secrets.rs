@@ -10,6 +10,10 @@ use crate::{
 
 const KEY: &str = "kg_live_4mXeVhHO2iWxHm4Lk9fk3pvx2Ti01TL5g";
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+/// What is typed, the secret in it, and for each field what is shown again.
+type Case<'a> = (Fields<'a>, &'a str, Fields<'a>);
+
 /// A mistake that each form of an explanation may have beside a secret.
 const MISTAKE: (&str, &str) = ("method", "G ET");
 
@@ -25,8 +29,7 @@ async fn a_form_of_an_explanation_keeps_everything_but_secrets() {
         )
     };
     let (typed, starred) = (credentials("HUSH"), credentials("****"));
-    // What is typed, the secret in it, and for each field what is shown again.
-    let cases: [(&[(&str, &str)], &str, &[(&str, &str)]); 14] = [
+    let cases: [Case<'_>; 14] = [
         (
             &[("url", "/x?k=HUSH&a=1"), ("configuration", sources)],
             "HUSH",

@@ -104,6 +104,44 @@ test('gateways change while one looks', async () => {
   oscar.isWell('gateways');
 });
 
+test('what changes by itself says when it is not updated any more, and takes that back', async () => {
+  const oscar = await person(stack, stack.tokens.operator);
+  const message = (id) => oscar.page.locator(`#${id}`);
+  const words = /^Not updated since \d\d:\d\d:\d\d; the policy service (does not answer|answers with status 503)\.$/;
+  await stack.command('stop');
+  try {
+    // A receipt that is not complete, because a gateway has just ended; the list; and the page of the receipt.
+    const { revision } = (await stack.make('/v1/subscriptions/shop-orders/block?receipt=1')).receipt;
+    for (const [path, id] of [['/console/gateways', 'gateways-late'], [`/console/receipts/${revision}`, 'receipt-late']]) {
+      await oscar.open(path);
+      assert.equal(await message(id).getAttribute('aria-live'), 'polite');
+      assert.equal(await message(id).innerText(), '');
+      // Nothing answers; then something answers that it cannot.
+      for (const broken of [(route) => route.abort(), (route) => route.fulfill({ status: 503, body: '' })]) {
+        await oscar.page.route('**/console/**', broken);
+        await oscar.page.waitForFunction((it) => document.getElementById(it).textContent, id);
+        const said = await message(id).innerText();
+        assert.match(said, words);
+        await oscar.page.waitForTimeout(6_000);
+        assert.equal(await message(id).innerText(), said, 'it says the same time as long as there is no answer');
+        await oscar.page.unroute('**/console/**');
+        await oscar.page.waitForFunction((it) => !document.getElementById(it).textContent, id);
+      }
+    }
+  } finally {
+    await stack.command('start');
+    await stack.make('/v1/subscriptions/shop-orders/unblock');
+    await stack.answer(ORDERS, stack.keys.production, PRODUCTION);
+    // The process that ended would keep the receipts of the tests below incomplete.
+    const ended = (await stack.v1('GET', '/v1/gateways')).body.items
+      .filter(({ instance }) => instance === 'edge-2')
+      .sort((one, other) => one.last_seen - other.last_seen)[0];
+    assert.equal((await stack.v1('DELETE', `/v1/gateways/${ended.id}`)).status, 204);
+  }
+  // The requests that failed on purpose are in the browser's console, and nothing else.
+  assert.deepEqual(oscar.wrong.filter((line) => !/503|htmx:(sendError|afterRequest)|Response Status Error/.test(line)), []);
+});
+
 test('a restore shows first what it would change, and leaves blocks as they are', async () => {
   const adam = await person(stack, stack.tokens.administrator);
   const latest = async () => (await stack.v1('GET', '/v1/revisions?sort=-revision&limit=1')).body.items[0].revision;

@@ -105,3 +105,35 @@ test('a token that is revoked ends its session, and the person comes back to the
   assert.equal(dana.page.url(), dana.at('/console/subscriptions?state=BLOCKED'));
   dana.isWell('revoked');
 });
+
+for (const javaScriptEnabled of [true, false]) {
+  test(`what was typed is sent after the sign-in, if the session ended meanwhile (scripts: ${javaScriptEnabled})`, async () => {
+    const made = await stack.make('/v1/tokens', { role: 'publisher', subject: 'dana' });
+    const dana = await person(stack, made.token, { javaScriptEnabled });
+    await dana.open('/console/subscriptions/partner-orders/block');
+    await dana.page.getByLabel('Reason').fill('typed for a long time');
+    assert.equal((await stack.v1('DELETE', `/v1/tokens/${made.id}`)).status, 204);
+    await dana.page.locator('main form').getByRole('button').first().click();
+    await dana.says('Your session has ended, so nothing was changed');
+    await dana.says('typed for a long time');
+    if (javaScriptEnabled) await dana.check('a form without a session');
+    // In another tab, as the page says.
+    const [tab] = await Promise.all([
+      dana.context.waitForEvent('page'),
+      dana.link('Sign in in another tab').click(),
+    ]);
+    await tab.getByLabel('Token').fill(await stack.token('publisher', 'dana'));
+    await tab.getByRole('button', { name: 'Sign in with the token' }).click();
+    await tab.getByRole('button', { name: 'Sign out' }).waitFor();
+    await dana.button('Send the form again').click();
+    await dana.says('The form was loaded in another session, so nothing was changed');
+    await dana.says('typed for a long time');
+    if (javaScriptEnabled) await dana.check('a form of another session');
+    await dana.button('Send the form again').click();
+    await dana.says('The block is saved');
+    const row = (await stack.v1('GET', '/v1/subscriptions/partner-orders')).body;
+    assert.equal(row.block.reason, 'typed for a long time');
+    await stack.make('/v1/subscriptions/partner-orders/unblock');
+    dana.isWell('a form after its session');
+  });
+}

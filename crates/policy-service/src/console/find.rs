@@ -31,6 +31,8 @@ use crate::{
 
 /// Rows of each kind that a search by name shows.
 const SHOWN: &str = "10";
+/// The route of a key. Who may not use it opens no page of a key.
+const ONE_KEY: &str = "/v1/keys/{id}";
 
 pub fn router() -> Router<Console> {
     Router::new().route("/console/find", get(ask).post(find))
@@ -92,7 +94,7 @@ async fn find(Sent { visit, form }: Sent) -> Result<Response, Problem> {
         @if is_nothing {
             div.alert role="alert" {
                 p { strong { "Nothing was found." } " "
-                    (found.no_key.as_deref().unwrap_or("No key, application, subscription or API that you may see has this as its id or in its name.")) }
+                    (found.no_key.as_deref().unwrap_or_else(|| missing(&visit))) }
             }
         }
         @if let Some(of_key) = &found.key { (of(&visit, of_key)) }
@@ -112,6 +114,17 @@ async fn find(Sent { visit, form }: Sent) -> Result<Response, Problem> {
         (search_box(&visit))
     };
     Ok(visit.page("What was found", &[("Find", visit.at(&["find"]))], body))
+}
+
+/// The words for a text that nothing has. Only who may open keys finds them by their ids.
+fn missing(visit: &Visit) -> &'static str {
+    match visit.may(Method::GET, ONE_KEY) {
+        true => "No key, application, subscription or API that you may see has this as its id or in its name.",
+        false => {
+            "No subscription or API that you may see has this as its id or in its name, and it is no key that you may \
+             see. You find a key by the key itself or its SHA-256, not by its id."
+        }
+    }
 }
 
 /// Whether a text can be nothing but a key.
@@ -184,13 +197,17 @@ async fn by_name<T: DeserializeOwned>(visit: &Visit, list: &str, part: &str, pat
 /// Whose a key is.
 fn of(visit: &Visit, found: &OfKey) -> Markup {
     let OfKey { key, application, subscriptions: rows } = found;
+    let opens_applications = visit.may(Method::GET, "/v1/applications/{id}");
     let owner = application.as_ref().and_then(|application| application.owner.as_deref());
     html! {
         section.panel aria-labelledby="key-title" {
             h2 #key-title { "It is the key " code { (name(&key.id)) } }
             (facts(&[
                 ("Application", html! { @match application {
-                    Some(row) => { a href=(visit.at(&["applications", &row.id])) { (name(row.title())) } " " (badge(row.state())) }
+                    Some(row) => {
+                        @if opens_applications { a href=(visit.at(&["applications", &row.id])) { (name(row.title())) } } @else { (name(row.title())) }
+                        " " (badge(row.state()))
+                    }
                     None => span.none { "deleted" },
                 } }),
                 ("Owner", html! { @match owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } }),
@@ -199,7 +216,8 @@ fn of(visit: &Visit, found: &OfKey) -> Markup {
                 ("Last use", time_or(key.last_used, "not known")),
                 ("Ends", time_or(key.expires_at, "never")),
             ]))
-            p.actions { a.button href=(visit.at(&["keys", &key.id])) { "Look at the key" }
+            p.actions {
+                @if visit.may(Method::GET, ONE_KEY) { a.button href=(visit.at(&["keys", &key.id])) { "Look at the key" } }
                 @if visit.may(Method::POST, "/v1/explain") { a.button href=(visit.at_with(&["explain"], &[("key_id", &key.id)])) { "Explain a request with it" } } }
         }
         section aria-labelledby="of-key-title" {

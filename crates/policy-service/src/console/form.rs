@@ -1,7 +1,11 @@
 //! The fields of a form, as a person sent them, and of a page's query.
 
+use std::borrow::Cow;
+
 use openidconnect::url::form_urlencoded;
 use serde_json::Value;
+
+use super::key_text::has_key;
 
 /// The fields, in their order.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +28,16 @@ impl Form {
         self.0.iter().find(|(other, _)| other == name).map_or("", |(_, value)| value)
     }
 
+    /// The value of a field for a page: as it was typed, without lines into which somebody pasted a key or a token.
+    pub fn without_keys(&self, name: &str) -> Cow<'_, str> {
+        let typed = self.as_typed(name);
+        if !has_key(typed) {
+            return typed.into();
+        }
+        let lines: Vec<&str> = typed.lines().filter(|line| !has_key(line)).collect();
+        lines.join("\n").into()
+    }
+
     /// The lines of a field that are not empty.
     pub fn lines<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
         self.as_typed(name).lines().map(str::trim).filter(|line| !line.is_empty())
@@ -32,6 +46,11 @@ impl Form {
     /// Whether a box is ticked.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(other, _)| other == name)
+    }
+
+    /// All fields with their values.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The form with another value for a field.
@@ -75,6 +94,8 @@ mod tests {
         assert_eq!(form.lines("c").collect::<Vec<_>>(), ["🔑", "two"]);
         assert_eq!((form.json("a"), form.json("missing")), (json!("x"), Value::Null));
         assert_eq!(["1", "007", "1e3", ""].map(number), [json!(1), json!(7), json!("1e3"), Value::Null]);
+        let pasted = Form::parse(b"a=one%0Akg_live_x%0Atwo&b=kgt_x&c=one%0A");
+        assert_eq!(["a", "b", "c"].map(|name| pasted.without_keys(name)), ["one\ntwo", "", "one\n"]);
         assert!(form.has("box") && !form.has("other"));
         assert_eq!(form.with("b", "9").get("b"), "9");
     }

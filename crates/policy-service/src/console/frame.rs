@@ -54,6 +54,11 @@ impl Frame {
         Self { prefix: prefix.into(), principal: principal.clone(), csrf, path: path.into() }
     }
 
+    /// The CSRF token of the session.
+    pub fn csrf(&self) -> &str {
+        &self.csrf
+    }
+
     /// The part of the address before `/console`.
     pub fn prefix(&self) -> &str {
         &self.prefix

@@ -21,7 +21,9 @@ mod form;
 mod frame;
 mod gateways;
 mod history;
+mod key_text;
 mod keys;
+mod late;
 mod mine;
 mod parts;
 mod plans;
@@ -43,7 +45,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::Request,
     http::StatusCode,
     middleware,
     routing::{any, get},
@@ -53,7 +54,7 @@ use management::port::Store;
 use crate::{
     http::problem::Problem,
     signin::SignIn,
-    web::{assets, headers},
+    web::{assets, headers, place::is_of_console},
 };
 
 /// What all pages share.
@@ -72,6 +73,11 @@ impl Console {
     /// `v1` has the routes of `/v1` with their layers, but without those that prove who asks.
     pub fn new(sign_in: SignIn, store: Store, v1: Router) -> Self {
         Self(Arc::new(Shared { sign_in, store, v1 }))
+    }
+
+    /// Whether a path is the console's or below it.
+    pub fn has(path: &str) -> bool {
+        is_of_console(path)
     }
 
     /// The database, for figures beside rows that a route has answered to the person already.
@@ -103,13 +109,14 @@ impl Console {
             .merge(usage::router())
             .route("/console/", any(missing))
             .route("/console/{*rest}", any(missing))
-            .method_not_allowed_fallback(|request: Request| async move {
-                let detail = format!("{} is not possible here", request.method());
-                Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-            })
-            .layer(middleware::from_fn_with_state(self.clone(), trouble::show))
-            .with_state(self);
-        let files = Router::new().route(&format!("{}/{{name}}", assets::FOLDER), get(assets::serve));
-        pages.merge(files).layer(middleware::from_fn(headers::harden)).merge(sign_in.router(store))
+            .with_state(self.clone())
+            .route(&format!("{}/{{name}}", assets::FOLDER), get(assets::serve))
+            .method_not_allowed_fallback(trouble::not_allowed)
+            .layer(middleware::from_fn_with_state(self.clone(), trouble::show));
+        let signing = sign_in
+            .router(store)
+            .method_not_allowed_fallback(trouble::not_allowed)
+            .layer(middleware::from_fn_with_state(self, trouble::show_people));
+        pages.merge(signing).layer(middleware::from_fn(headers::harden))
     }
 }

@@ -12,7 +12,7 @@ use super::{
     parts::field::{Field, Wrong, hidden},
     visit::Visit,
 };
-use crate::{clock::random_word, http::problem::Problem};
+use crate::{clock::random_word, http::problem::Problem, routes::once::IDEMPOTENCY_KEY};
 
 /// The field with the word.
 const ONCE: &str = "once";
@@ -46,6 +46,12 @@ pub async fn make(visit: &Visit, path: &str, body: &Value, form: &Form) -> Resul
         Ok(done) => Ok(Made::Now(done.body)),
         Err(problem) => match problem.made() {
             Some(id) => Ok(Made::Before(id.to_owned())),
+            None if problem.wrong_field() == Some(IDEMPOTENCY_KEY.as_str()) && !problem.status().is_server_error() => {
+                Err(Problem::new(
+                    problem.status(),
+                    "this form was sent before with other content; load its page again to make another",
+                ))
+            }
             None => Err(problem),
         },
     }

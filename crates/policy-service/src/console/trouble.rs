@@ -1,8 +1,11 @@
 //! The pages of problems: what is wrong, what would be right, and the id by which the log finds the request.
+//!
+//! Every refusal below `/console` becomes a page here, also those of the router itself. Only a program that sends JSON to
+//! the sign-in gets JSON.
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -28,14 +31,18 @@ pub async fn show(State(console): State<Console>, request: Request, next: Next) 
         _ => None,
     };
     let id = request.extensions().get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
+    let method = request.method().clone();
     let mut response = next.run(request).await;
-    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let Some(problem) = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response)) else {
+        return response;
+    };
     let title = title(problem.status());
-    let body = body(&problem, &id, console.0.sign_in.prefix());
+    let prefix = console.0.sign_in.prefix();
+    let advice = advice(&problem, &method);
+    let body = body(&problem, &advice, &id, prefix);
     let page = match &frame {
         Some(frame) => frame.page(title, &[], "", body),
         None => {
-            let prefix = console.0.sign_in.prefix();
             let body = html! { div.sign-in { p.brand { "keygate" } h1 { (title) } (body) } };
             Shell { prefix, title, has_scripts: false, head: nothing(), top: nothing(), body }.document()
         }
@@ -47,7 +54,35 @@ pub async fn show(State(console): State<Console>, request: Request, next: Next) 
             shown.headers_mut().insert(name, value);
         }
     }
+    *shown.extensions_mut() = std::mem::take(response.extensions_mut());
     shown.into_response()
+}
+
+/// The same for the routes of the sign-in, which programs use with JSON as well.
+pub async fn show_people(console: State<Console>, request: Request, next: Next) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_json = kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"));
+    if is_json { next.run(request).await } else { show(console, request, next).await }
+}
+
+/// The answer to a method that a path does not take. The router adds `allow`.
+pub async fn not_allowed(request: Request) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} is not possible here", request.method()))
+}
+
+/// The problem of a refusal that the router itself makes, as text.
+fn bare(response: &Response) -> Option<Problem> {
+    let status = response.status();
+    let is_text =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !is_text || !status.is_client_error() && !status.is_server_error() {
+        return None;
+    }
+    let detail = match status {
+        StatusCode::BAD_REQUEST => "the address cannot be read: expected UTF-8 in its escapes, such as %C3%A9",
+        _ => "the request cannot be used",
+    };
+    Some(Problem::new(status, detail))
 }
 
 fn title(status: StatusCode) -> &'static str {
@@ -68,25 +103,27 @@ fn title(status: StatusCode) -> &'static str {
 }
 
 /// What to do.
-fn advice(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        404 => "It may have been deleted, or belong to somebody else. Look for it from the start page.",
-        403 => "If you need this, ask an administrator for the role.",
-        409 | 412 => "Go back, load the page again, and look at what is there now.",
-        503 => "Nothing was changed. Try again in a few seconds.",
-        507 => "Nothing was changed. Gateways are still served.",
-        _ => "Go back, and change what you asked for.",
+fn advice(problem: &Problem, method: &Method) -> String {
+    let unchanged = if method.is_safe() { "" } else { "Nothing was changed. " };
+    match problem.status().as_u16() {
+        404 => "It may have been deleted, or belong to somebody else. Look for it from the start page.".to_owned(),
+        403 => "If you need this, ask an administrator for the role.".to_owned(),
+        405 => "Use the links and buttons of the pages, which send what this address takes.".to_owned(),
+        409 | 412 => "Go back, load the page again, and look at what is there now.".to_owned(),
+        503 => format!("{unchanged}Try again in a few seconds."),
+        507 => format!("{unchanged}Gateways are still served."),
+        _ => "Go back, and change what you asked for.".to_owned(),
     }
 }
 
-fn body(problem: &Problem, id: &str, prefix: &str) -> Markup {
+fn body(problem: &Problem, advice: &str, id: &str, prefix: &str) -> Markup {
     let detail = problem.detail();
     html! {
         p.alert role="alert" {
             @if let Some(field) = problem.wrong_field() { code { bdi { (field) } } ": " }
             bdi { (detail) }
         }
-        p { (advice(problem.status())) }
+        p { (advice) }
         p { a href={ (prefix) (CONSOLE) } { "Go to the start page" } }
         @if !id.is_empty() {
             p.hint { "Status " (problem.status().as_u16()) ", request " code { (id) } ". Name this id if you ask for help." }

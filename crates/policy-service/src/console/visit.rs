@@ -12,7 +12,7 @@ use axum::{
 use management::port::{Actor, Principal, Role};
 use maud::Markup;
 
-use super::{Console, form::Form, frame::Frame, v1::V1};
+use super::{Console, form::Form, frame::Frame, late, v1::V1};
 use crate::{
     auth::{
         Flaw, Identity,
@@ -142,8 +142,8 @@ fn ask_to_sign_in(console: &Console, parts: &Parts, identity: &Identity, is_for_
             Some("Your session has ended. Sign in again; you then come back to the page that you asked for.")
         }
         (true, false) => Some(
-            "Your session has ended, so nothing was changed. Sign in again; you then come back to the form and can send \
-             it again.",
+            "Your session has ended, so nothing was changed. Sign in again; you then come to the page of the form, \
+             which is empty again.",
         ),
         (false, true) => None,
         (false, false) => Some("You are not signed in, so nothing was changed."),
@@ -175,12 +175,24 @@ impl FromRequest<Console> for Sent {
 
     async fn from_request(request: Request, console: &Console) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let visit = Visit::from_request_parts(&mut parts, console).await?;
+        // Only a page of this service gets what was typed back.
+        let is_from_here = console.0.sign_in.is_from_here(&parts.headers);
+        let visit = match Visit::from_request_parts(&mut parts, console).await {
+            Ok(visit) => visit,
+            Err(refused) if is_from_here && refused.status() == StatusCode::UNAUTHORIZED => {
+                return Err(without_session(console, &parts, body).await.unwrap_or(refused));
+            }
+            Err(refused) => return Err(refused),
+        };
         let form = read(console, &parts.headers, body).await.map_err(Problem::into_response)?;
         let is_ours = match parts.extensions.get::<Identity>() {
             Some(Identity::Principal { session: Some(held), .. }) => held.csrf_token.is(form.get(CSRF_FIELD)),
             _ => false,
         };
+        if !is_ours && is_from_here {
+            let page = late::of_another_session(&visit.frame, &visit.principal, parts.uri.path(), &form);
+            return Err(html(StatusCode::FORBIDDEN, &page));
+        }
         if !is_ours {
             return Err(not_ours(
                 "the form lacks the token of your session, so nothing was changed; load its page again",
@@ -190,6 +202,19 @@ impl FromRequest<Console> for Sent {
         let visit = Visit { v1: visit.v1.clone().with_csrf_token(), ..visit };
         Ok(Self { visit, form })
     }
+}
+
+/// The answer to a form of a person who is not signed in, with what was typed. `None` if that cannot be shown again.
+async fn without_session(console: &Console, parts: &Parts, body: axum::body::Body) -> Option<Response> {
+    let form = read(console, &parts.headers, body).await.ok()?;
+    let path = parts.uri.path();
+    let is_ended = matches!(parts.extensions.get(), Some(Identity::Nobody(Flaw::Ended)));
+    let why = if is_ended { "Your session has ended" } else { "You are not signed in" };
+    late::may_be_kept(path, &form).then(|| {
+        let why = format!("{why}, so nothing was changed.");
+        let page = late::without_session(console.0.sign_in.prefix(), path, &form, &why);
+        (challenge(), html(StatusCode::UNAUTHORIZED, &page)).into_response()
+    })
 }
 
 async fn read(console: &Console, headers: &HeaderMap, body: axum::body::Body) -> Result<Form, Problem> {

@@ -31,7 +31,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{NoQuery, history::not_kept, lookup::MAX_KEY_BYTES};
 use crate::{
     auth::Caller,
-    clock::unix_seconds,
+    clock::{random_word, unix_seconds},
     http::{body::Json, problem::Problem},
 };
 use management::{
@@ -211,12 +211,14 @@ async fn answer(store: &Store, actor: &Actor, asked: AskedExplanation) -> Result
         return Err(Problem::invalid("at_revision", "expected a revision, such as 42"));
     }
     let limited = access::limited(actor).map(|(principal, _)| principal.subject.as_str());
+    let named = named(&asked, &request, &config);
     if limited.is_some() && revision != latest {
         return Err(Problem::field(StatusCode::NOT_FOUND, "at_revision", "your role sees the latest revision only"));
     }
-    let read = read(&mut *view, &mut request, &config, revision).await;
+    let eyes = limited.map(|_| Eyes { store: &**store, sight: access::sight(actor, Kind::Subscription) });
+    let read = read(&mut *view, &mut request, &config, revision, eyes.as_ref(), named).await;
     drop(view);
-    let (part, has_key) = match read {
+    let Rows { part, is_hidden } = match read {
         Err(problem) if problem.status() == StatusCode::GONE => {
             return Err(not_kept(&**store, "at_revision", revision).await?);
         }
@@ -224,28 +226,93 @@ async fn answer(store: &Store, actor: &Actor, asked: AskedExplanation) -> Result
     };
     let may_see = if limited.is_some() { View::OfOneApi } else { View::All };
     let pages = part.pages.clone();
-    let decided = tokio::task::spawn_blocking(move || decide(pages, &config, &request, seconds, may_see));
+    let decided = tokio::task::spawn_blocking(move || decide(pages, &config, &request, seconds, may_see, named));
     let explanation = decided.await.map_err(|_| failed())??;
     if let Some(subject) = limited {
-        check_sight(&**store, actor, subject, &part, has_key, &explanation).await?;
+        check_sight(&**store, subject, &explanation).await?;
+    }
+    // A key that is named by its id must be there, whatever decides. Of another the decision may not get to the key.
+    if is_hidden && (explanation.api.is_some() || named == Some("key_id")) {
+        return Err(no_such_key(named));
     }
     Ok(told(explanation, &part, revision, now))
 }
 
-/// Reads the rows that the request concerns, and whether the decision looks a key up. A key that is named by its id gets
-/// its digest.
+/// The field with the key that is looked up. `None` if there is none.
+fn named(asked: &AskedExplanation, request: &Request, config: &Config) -> Option<&'static str> {
+    match (&asked.key, &asked.sha256, &asked.key_id) {
+        (Some(_), ..) => Some("key"),
+        (_, Some(_), _) => Some("sha256"),
+        (.., Some(_)) => Some("key_id"),
+        _ => {
+            let of_url = Request { headers: Vec::new(), ..request.clone() };
+            let is_in_url = explain::looked_up(config, &of_url).is_ok_and(|digest| digest.is_some());
+            let is_sent = explain::looked_up(config, request).is_ok_and(|digest| digest.is_some());
+            is_sent.then_some(if is_in_url { "url" } else { "headers" })
+        }
+    }
+}
+
+/// The subscriptions that a limited reader sees.
+struct Eyes<'a> {
+    store: &'a dyn Database,
+    sight: Sight,
+}
+
+impl Eyes<'_> {
+    /// Whether the reader sees a key: its application is subscribed to an own API.
+    async fn see_key(&self, part: &Part) -> Result<bool, Problem> {
+        for subscription in part.subscriptions.iter().filter(|_| part.key.is_some()) {
+            if self.store.sees(Kind::Subscription, &subscription.id, &self.sight).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What an explanation is made of.
+struct Rows {
+    part: Part,
+    /// The request has a key that is not there for the reader.
+    is_hidden: bool,
+}
+
+/// Reads the rows that the request concerns. A key that is named by its id gets its digest.
+///
+/// A key that a limited reader does not see counts as one that is not there, from here on: the decision is made without
+/// its rows, and an id stands for a digest that no key has. So nothing of the answer depends on them.
 async fn read(
     view: &mut dyn Snapshot,
     request: &mut Request,
     config: &Config,
     revision: i64,
-) -> Result<(Part, bool), Problem> {
+    eyes: Option<&Eyes<'_>>,
+    named: Option<&'static str>,
+) -> Result<Rows, Problem> {
+    let mut is_hidden = false;
     if let Credential::Id(id) = &request.credential {
-        let digest = digest_of(view, id, revision).await?.and_then(|hex| Digest::from_hex(&hex));
-        request.credential = Credential::Digest(digest.ok_or_else(|| no_such_key("key_id"))?);
+        let mut digest = digest_of(view, id, revision).await?.and_then(|hex| Digest::from_hex(&hex));
+        if let (Some(eyes), Some(found)) = (eyes, digest)
+            && !eyes.see_key(&part(view, Some(&found.to_hex()), revision).await?).await?
+        {
+            digest = None;
+        }
+        is_hidden = digest.is_none();
+        if is_hidden && eyes.is_none() {
+            return Err(no_such_key(named));
+        }
+        request.credential = Credential::Digest(digest.unwrap_or_else(|| Digest::of(random_word().as_bytes())));
     }
-    let digest = explain::looked_up(config, request).map_err(not_explained)?.map(|digest| digest.to_hex());
-    Ok((part(view, digest.as_deref(), revision).await?, digest.is_some()))
+    let digest = explain::looked_up(config, request).map_err(|error| not_explained(error, named))?;
+    let digest = digest.map(|digest| digest.to_hex());
+    let part_of = part(view, digest.as_deref(), revision).await?;
+    match eyes {
+        Some(eyes) if digest.is_some() && !eyes.see_key(&part_of).await? => {
+            Ok(Rows { part: part(view, None, revision).await?, is_hidden: true })
+        }
+        _ => Ok(Rows { part: part_of, is_hidden }),
+    }
 }
 
 fn decide(
@@ -254,9 +321,10 @@ fn decide(
     request: &Request,
     now: u64,
     view: View,
+    named: Option<&'static str>,
 ) -> Result<Explanation, Problem> {
     let policy = Policy::of(pages).map_err(|error| refused_policy(&error))?;
-    explain::explain(&policy, config, request, now, view).map_err(not_explained)
+    explain::explain(&policy, config, request, now, view).map_err(|error| not_explained(error, named))
 }
 
 /// Gateways refuse the stored policy as well, and go on with the last one that they took.
@@ -366,45 +434,29 @@ fn credential(asked: &AskedExplanation) -> Result<Credential, Problem> {
     }
 }
 
-/// A publisher sees what concerns an own API, and a key only if its application is subscribed to an own API. Everything
-/// else counts as missing.
-async fn check_sight(
-    store: &dyn Database,
-    actor: &Actor,
-    subject: &str,
-    part: &Part,
-    has_key: bool,
-    explanation: &Explanation,
-) -> Result<(), Problem> {
+/// A publisher sees what concerns an own API. Everything else counts as missing.
+async fn check_sight(store: &dyn Database, subject: &str, explanation: &Explanation) -> Result<(), Problem> {
     let own = Sight::Only(vec![Reach::Own(subject.to_owned())]);
     let is_own = match &explanation.api {
         Some(api) => store.sees(Kind::Api, api, &own).await?,
         // A request that was refused before its API was looked for says nothing about any row.
         None => explanation.reason != "api_not_found" && explanation.reason != "allowed",
     };
-    if !is_own {
-        return Err(Problem::field(StatusCode::NOT_FOUND, "url", "no API of yours is served at this address"));
+    match is_own {
+        true => Ok(()),
+        false => Err(Problem::field(StatusCode::NOT_FOUND, "url", "no API of yours is served at this address")),
     }
-    if !has_key || explanation.api.is_none() {
-        return Ok(());
-    }
-    let sight = access::sight(actor, Kind::Subscription);
-    for subscription in part.subscriptions.iter().filter(|_| part.key.is_some()) {
-        if store.sees(Kind::Subscription, &subscription.id, &sight).await? {
-            return Ok(());
-        }
-    }
-    Err(no_such_key("key"))
 }
 
-fn no_such_key(field: &str) -> Problem {
-    Problem::field(StatusCode::NOT_FOUND, field, "there is no such key")
+/// `named` is the field with the key.
+fn no_such_key(named: Option<&str>) -> Problem {
+    Problem::field(StatusCode::NOT_FOUND, named.unwrap_or("key"), "there is no such key")
 }
 
-fn not_explained(error: NotExplained) -> Problem {
+fn not_explained(error: NotExplained, named: Option<&str>) -> Problem {
     match error {
-        NotExplained::NoSuchKey(_) => no_such_key("key_id"),
-        NotExplained::NoSource => Problem::invalid("key", error.to_string()),
+        NotExplained::NoSuchKey(_) => no_such_key(named),
+        NotExplained::NoSource => Problem::invalid(named.unwrap_or("key"), error.to_string()),
         NotExplained::NoPolicy => failed(),
     }
 }

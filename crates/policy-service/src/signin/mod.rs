@@ -19,7 +19,10 @@ mod ticket;
 
 use std::sync::Arc;
 
-use axum::{Router, http::HeaderMap};
+use axum::{
+    Router,
+    http::{HeaderMap, HeaderName, header},
+};
 use management::port::Store;
 use maud::Markup;
 
@@ -65,6 +68,12 @@ impl SignIn {
     /// Whether a page of another site made the browser send this request.
     pub fn is_from_elsewhere(&self, headers: &HeaderMap) -> bool {
         browser::is_from_elsewhere(headers, self.0.settings.public.as_ref())
+    }
+
+    /// Whether a page of this site made the browser send this request, and the browser says so.
+    pub fn is_from_here(&self, headers: &HeaderMap) -> bool {
+        let says = [HeaderName::from_static("sec-fetch-site"), header::ORIGIN];
+        says.iter().any(|name| headers.contains_key(name)) && !self.is_from_elsewhere(headers)
     }
 
     /// The routes.

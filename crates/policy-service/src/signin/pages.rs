@@ -77,5 +77,10 @@ pub fn refused(prefix: &str, refusal: &Refusal) -> Markup {
         @if let Refusal::Denied(code) = refusal { @if !code.is_empty() { p { "It says: " code { (code) } } } }
         p { a href={ (prefix) "/console" } { "Back to the console" } }
     };
-    page(prefix, "Not signed in", nothing(), &body)
+    let title = match refusal {
+        Refusal::NoCsrfToken => "Not signed out",
+        Refusal::OtherSite => "Nothing was done",
+        _ => "Not signed in",
+    };
+    page(prefix, title, nothing(), &body)
 }

@@ -84,7 +84,10 @@ impl Refusal {
             Self::BadSubject { .. } => "The identity provider's name for you cannot be used. Tell an administrator.",
             Self::Unverified => "Your email address is not verified. Verify it at the identity provider.",
             Self::Busy | Self::Failed(_) => "The service cannot sign you in at the moment. Try again.",
-            Self::OtherSite | Self::NoCsrfToken => "The request did not come from the console. Go there and try again.",
+            Self::OtherSite => "The request did not come from the console. Go there and try again.",
+            Self::NoCsrfToken => {
+                "The page was loaded in another session, so you are still signed in. Go to the console, and sign out there."
+            }
             Self::WrongToken => "This is not a valid token.",
         }
     }

@@ -39,10 +39,7 @@ use crate::{
     clock::{act_from, unix_seconds},
     guesses::Peer,
     http::{body, credential::Credential, problem::Problem, request_id::RequestId},
-    web::{
-        headers,
-        place::{CONSOLE, of_console},
-    },
+    web::place::{CONSOLE, of_console},
 };
 
 /// Maximum length of an authorization code, in bytes. RFC 6749 names no bound; providers that pack a token into it stay
@@ -73,7 +70,6 @@ pub fn router(site: Arc<Site>, store: Store) -> Router {
         .route(CALLBACK, get(call_back))
         .route("/console/sign-out", post(sign_out))
         .layer(middleware::from_fn(crate::routes::run_to_completion))
-        .layer(middleware::from_fn(headers::harden))
         .with_state(Shared { site, store })
 }
 

@@ -33,6 +33,11 @@ pub fn query(pairs: &[(&str, &str)]) -> String {
     query
 }
 
+/// Whether a path is the console's or below it.
+pub fn is_of_console(path: &str) -> bool {
+    path.strip_prefix(CONSOLE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The place to go to after a sign-in, if it is a page of this console. Nobody is led to another site, or to a sign-out.
 pub fn of_console(place: &str) -> Option<&str> {
     let rest = place.strip_prefix(CONSOLE).filter(|_| place.len() <= MAX_PLACE_BYTES)?;
@@ -42,7 +47,16 @@ pub fn of_console(place: &str) -> Option<&str> {
     let steps = ["/sign-in", "/sign-out", "/callback", "/static"];
     let is_step =
         steps.iter().any(|step| path == *step || path.strip_prefix(step).is_some_and(|it| it.starts_with('/')));
-    (is_plain && is_page && !is_step && !path.contains("//")).then_some(place)
+    (is_plain && is_page && !is_step && !path.contains("//") && !has_dots(path)).then_some(place)
+}
+
+/// Whether a path has a segment that browsers and proxies take for a step: `.` or `..`, also with escapes.
+fn has_dots(path: &str) -> bool {
+    let is_dots = |segment: &str| {
+        let segment = segment.replace("%2e", ".").replace("%2E", ".");
+        segment == "." || segment == ".."
+    };
+    path.split('/').any(is_dots)
 }
 
 #[cfg(test)]
@@ -58,7 +72,13 @@ mod tests {
 
     #[test]
     fn only_pages_of_the_console_are_gone_back_to() {
-        for good in ["/console", "/console/apis", "/console?x=1", "/console/apis/a%2Fb?q=%C3%A9&state=BLOCKED"] {
+        for good in [
+            "/console",
+            "/console/apis",
+            "/console?x=1",
+            "/console/apis/a%2Fb?q=%C3%A9&state=BLOCKED",
+            "/console/apis/a..b?q=../x",
+        ] {
             assert_eq!(of_console(good), Some(good));
         }
         let long = format!("/console/{}", "a".repeat(MAX_PLACE_BYTES));
@@ -77,6 +97,11 @@ mod tests {
             "/console/a b",
             "/console/a\r\nset-cookie: x",
             "/console/é",
+            "/console/../v1/me",
+            "/console/%2e%2E/v1/me",
+            "/console/.%2e/v1/me",
+            "/console/apis/./x",
+            "/console/..",
             long.as_str(),
         ] {
             assert_eq!(of_console(bad), None, "{bad}");

@@ -27,7 +27,15 @@ async fn who_is_not_signed_in_comes_back_to_the_page_that_was_asked_for() {
     assert_eq!(signed_in.header("location"), place);
     browser.get(&at(place)).await.expect(200);
     // Nobody is led to another site.
-    for elsewhere in ["https://example.com/console", "//example.com", "/console/sign-out", "/v1/me", "/console\\x"] {
+    for elsewhere in [
+        "https://example.com/console",
+        "//example.com",
+        "/console/sign-out",
+        "/v1/me",
+        "/console\\x",
+        "/console/../v1/me",
+        "/console/%2e%2E/v1/me",
+    ] {
         let fields = [("token", TOKEN), ("place", elsewhere)];
         let signed_in = browser.submit(&at("/console/sign-in"), &fields).await.expect(303);
         assert_eq!(signed_in.header("location"), "/console", "{elsewhere}");

@@ -11,11 +11,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod after_session;
 mod audited;
+mod bare;
 mod blocking;
 mod choices;
 mod demo;
 mod dom;
+mod finding;
 mod foundation;
 mod keys;
 mod late;
@@ -24,6 +27,7 @@ mod names;
 mod operating;
 mod person;
 mod roles;
+mod secrets;
 mod strange;
 mod subscribing;
 mod truth;

@@ -28,6 +28,13 @@ async fn gateways_change_live_and_say_what_is_wrong() {
     let status = page.with("id", "gateways-said").unwrap();
     assert_eq!((status.get("role"), status.text.as_str()), ("status", "1 live, 0 silent, 0 gone."));
     assert!(page.one("main").text.contains("edge-1") && page.one("main").text.contains("1.2.3"));
+    // When it was heard of is the time that /v1 has, to the minute, also while it is live.
+    let seen = service.get("/v1/gateways").await.json()["items"][0]["last_seen"].as_i64().unwrap();
+    let seen = chrono::DateTime::from_timestamp(seen - seen.rem_euclid(60), 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ");
+    assert!(page.all("time").any(|time| time.get("datetime") == seen.to_string()), "{}", page.one("main").text);
+    // The message that it is not updated is there, empty and polite, before it is needed.
+    let late = page.with("id", live.get("data-late")).unwrap();
+    assert_eq!((late.get("role"), late.get("aria-live"), late.text.as_str()), ("status", "polite", ""));
     let again = live.get("hx-get").to_owned();
     assert_eq!(part(&mut olga, &again).await.status, 204, "nothing is said again");
     // It falls behind, and refuses a revision.
@@ -200,6 +207,12 @@ async fn deny_policies_and_blocks_of_applications_are_an_operators() {
     let wrong = olga.fill(make, make, &[("type", "IP"), ("value", "not-an-address")]).await.expect(422);
     assert!(Page::parse(&wrong.text).form(make).contains(&("value".to_owned(), "not-an-address".to_owned())));
     let edit = "/console/deny-policies/d-2/edit";
+    // A range is no address, also where `/v1` takes it.
+    for (place, value) in [(make, "1.2.3.4/24"), (make, "2001:db8::/32"), (edit, "1.2.3.4/24")] {
+        let wrong = olga.fill(place, place, &[("type", "IP"), ("value", value)]).await.expect(422);
+        let page = Page::parse(&wrong.text);
+        assert!(page.with("id", "value-error").unwrap().text.contains("choose a range"), "{place} {value}");
+    }
     let first = olga.page(edit).await.form(edit);
     olga.send(edit, &filled(first.clone(), &[("value", "198.51.100.0/25"), ("invert", "true")])).await.expect(303);
     let row: Value = service.get("/v1/deny-policies/d-2").await.json();

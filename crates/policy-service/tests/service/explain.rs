@@ -261,6 +261,86 @@ async fn a_publisher_explains_requests_to_own_apis_by_keys_that_use_them() {
     ask("pat", &body).await.expect_problem(404, Some("at_revision"));
 }
 
+/// A publisher's API and key, and those of others: `pats` with `k`, and `pias` with `l`.
+async fn two_publishers() -> (Service, String) {
+    let service = Service::start().await;
+    let pat = service.post("/v1/tokens", json!({"role": "publisher", "subject": "pat"})).await.expect(201).json();
+    for (path, body) in [
+        ("apis", json!({"id": "pats", "owner": "pat", "match": [{"path": "/pats"}]})),
+        ("apis", json!({"id": "pias", "owner": "pia", "match": [{"path": "/pias"}]})),
+        ("applications", json!({"id": "sams", "owner": "sam"})),
+        ("applications", json!({"id": "sues", "owner": "sue"})),
+        ("keys", json!({"id": "k", "application": "sams", "sha256": digest(1)})),
+        ("keys", json!({"id": "l", "application": "sues", "sha256": Digest::of(KEY.as_bytes()).to_hex()})),
+        ("subscriptions", json!({"id": "s", "application": "sams", "api": "pats"})),
+        ("subscriptions", json!({"id": "t", "application": "sues", "api": "pias"})),
+    ] {
+        service.post(&format!("/v1/{path}"), body).await.expect(201);
+    }
+    (service, pat["token"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn what_a_publisher_does_not_see_is_answered_as_if_it_were_not_there() {
+    let (service, pat) = two_publishers().await;
+    let ask = async |url: &str, more: &Value| -> Answer {
+        let mut body = json!({"method": "GET", "url": url, "now": 1_764_576_000});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        if let Some(query) = body.as_object_mut().unwrap().remove("query") {
+            body["url"] = json!(format!("{url}?{}", query.as_str().unwrap()));
+        }
+        send(service.request(Method::POST, "/v1/explain").bearer_auth(&pat).json(&body)).await
+    };
+    let (digest_of_l, other) = (Digest::of(KEY.as_bytes()).to_hex(), Digest::of(b"another-key").to_hex());
+    let id = |id: &str, configuration: Value| json!({"key_id": id, "configuration": configuration});
+    let denies = json!({"emergency": {"deny_keys": [digest_of_l]}});
+    let allows = json!({"emergency": {"allow_keys": [digest_of_l]}});
+    let denied = |digest: &str| json!({"sha256": digest, "configuration": {"emergency": {"deny_keys": [digest]}}});
+    let fixed = |api: &str| json!({"sha256": digest(1), "configuration": {"api": {"fixed": api}}});
+    let no_source =
+        json!({"credential_sources": [{"header": "x-api-key"}, {"query": "q"}], "ambiguous_credentials": "first"});
+    // What is there and what is not; the field that holds the key, if the answer at an own address names it.
+    let pairs = [
+        (id("l", Value::Null), id("nobody", Value::Null), "key_id"),
+        (id("sues", Value::Null), id("nobody", Value::Null), "key_id"),
+        (id("t", Value::Null), id("nobody", Value::Null), "key_id"),
+        (id("pias", Value::Null), id("nobody", Value::Null), "key_id"),
+        (id("l", denies.clone()), id("nobody", denies), "key_id"),
+        (id("l", allows.clone()), id("nobody", allows), "key_id"),
+        (id("l", no_source.clone()), id("nobody", no_source), "key_id"),
+        (
+            json!({"key_id": "l", "headers": {"apikey": KEY}}),
+            json!({"key_id": "nobody", "headers": {"apikey": KEY}}),
+            "key_id",
+        ),
+        (json!({"sha256": digest_of_l}), json!({"sha256": other}), "sha256"),
+        (json!({"key": KEY}), json!({"key": "another-key"}), "key"),
+        (json!({"headers": {"x-api-key": KEY}}), json!({"headers": {"x-api-key": "another-key"}}), "headers"),
+        (json!({"query": format!("apikey={KEY}")}), json!({"query": "apikey=another-key"}), "url"),
+        (denied(&digest_of_l), denied(&other), ""),
+        (fixed("pias"), fixed("nowhere"), ""),
+    ];
+    for url in ["/pats", "/pias", "/nowhere", "/pats//x", "/pias//x"] {
+        for (there, missing, field) in &pairs {
+            let mut answers = Vec::new();
+            for body in [there, missing] {
+                let mut answer = ask(url, body).await.whole();
+                answer.as_object_mut().unwrap().remove("request_id");
+                assert!(!answer.to_string().contains("sues"), "{url} {body}: {answer}");
+                answers.push(answer);
+            }
+            assert_eq!(answers[0], answers[1], "{url} {there}");
+            if url == "/pats" && !field.is_empty() {
+                assert_eq!((&answers[0]["status"], &answers[0]["field"]), (&json!(404), &json!(field)), "{there}");
+            }
+        }
+    }
+    for own in [json!({"key_id": "k"}), json!({"sha256": digest(1)})] {
+        assert_eq!(ask("/pats", &own).await.expect(200).whole()["reason"], "allowed", "{own}");
+        assert_eq!(ask("/pats//x", &own).await.expect(200).whole()["reason"], "path_ambiguous", "{own}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_changed_logged_or_noted() {
     let service = Program::start();

@@ -71,8 +71,23 @@ fn asked(form: &Form) -> Value {
 
 const ALL_OF_THEM: &[&str] = &["deny-policies"];
 
+/// What the choice and the value say together. `/v1` takes a range for an address, which refuses all of its addresses.
+fn check(form: &Form) -> Wrong {
+    match form.get("type") == "IP" && form.get("value").contains('/') {
+        true => Wrong::new(
+            "value",
+            "this is a range of addresses, not an address; choose a range, or leave out the slash and what follows",
+        ),
+        false => Wrong::default(),
+    }
+}
+
 /// Makes one.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let wrong = check(&form);
+    if !wrong.is_empty() {
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, None, &form, &wrong));
+    }
     let mut body = asked(&form);
     if let (Some(body), id) = (body.as_object_mut(), form.get("id"))
         && !id.is_empty()
@@ -106,6 +121,10 @@ fn filled(row: &DenyPolicy) -> Form {
 
 /// Changes one.
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let wrong = check(&form);
+    if !wrong.is_empty() {
+        return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, Some(&id), &form, &wrong));
+    }
     match visit.v1.change(Method::PUT, &path(&id), Some(&asked(&form)), Some(form.get("etag"))).await {
         Ok(saved) if saved.is_new => Ok(said::in_list(&visit, ALL_OF_THEM, "saved", &id, Some(saved.revision))),
         Ok(_) => said::listed_as_it_was(&visit, ALL_OF_THEM, Kind::DenyPolicy, &id).await,

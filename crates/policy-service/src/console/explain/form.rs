@@ -3,11 +3,14 @@
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
-use super::super::{
-    form::Form,
-    parts::field::{Field, Wrong},
-    visit::Visit,
-    when,
+use super::{
+    super::{
+        form::Form,
+        parts::field::{Field, Wrong},
+        visit::Visit,
+        when,
+    },
+    again::again,
 };
 
 /// The form as it is at first.
@@ -16,10 +19,11 @@ pub fn fresh(visit: &Visit) -> Form {
     form.with("key_id", visit.asked.get("key_id")).with("at_revision", visit.asked.get("at_revision"))
 }
 
-/// The form. The key that was typed is not in it again.
+/// The form. What may be a secret of what was typed is not in it again.
 pub fn shown(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
     let more = ["address", "referer", "headers", "configuration", "at_revision", "now"];
     let has_more = more.iter().any(|name| !form.get(name).is_empty());
+    let form = &again(form);
     html! {
         p { "The service decides this request by the same rules as a gateway, and says which rule decides. It sends nothing and changes nothing." }
         (wrong.summary())
@@ -27,37 +31,21 @@ pub fn shown(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
             (visit.frame.token())
             (Field::new("method", "Method", "").text(form, wrong))
             (Field::new("url", "URL", "As clients send it, with its query. Values of the query that may be keys are not shown again.")
-                .text(&form.clone().with("url", without_keys(form.get("url"))), wrong))
+                .text(form, wrong))
             (key(wrong))
-            (Field::new("key_id", "Or the id of a key", "As lists and logs name it. Leave both empty for a request without a key.").text(form, wrong))
+            (Field::new("key_id", "Or the id of a key", "As lists and logs name it. Leave both empty for a request without a key. A text that may be a key is not shown again.").text(form, wrong))
             details open[has_more] {
                 summary { "Client, time and gateway" }
                 (Field::new("address", "Address of the client", "Such as 192.0.2.7. Without it, deny policies of addresses are not checked.").text(form, wrong))
                 (Field::new("referer", "Referer", "The web page that the request comes from.").text(form, wrong))
-                (Field::new("headers", "Further headers", "One a line, such as accept: application/json. Keys in them are not shown again either.").lines(3, &form.clone().with("headers", ""), wrong))
+                (Field::new("headers", "Further headers", "One a line, such as accept: application/json. Values that may be keys are not shown again either.").lines(3, form, wrong))
                 (Field::new("at_revision", "At revision", "Empty for the latest.").text(form, wrong))
                 (when::field("now", "At a time", form, wrong))
-                (Field::new("configuration", "Configuration of the gateway", "The plugin configuration as JSON. Empty for the default one.").lines(4, form, wrong))
+                (Field::new("configuration", "Configuration of the gateway", "The plugin configuration as JSON. Empty for the default one. Secrets in it are shown again as stars; a text that is no JSON is not shown again.").lines(4, form, wrong))
             }
             p.actions { button.main type="submit" { "Explain" } }
         }
     }
-}
-
-/// A value of a query that is at least so long may be a key.
-const MAY_BE_A_KEY: usize = 16;
-
-/// A URL without those values of its query that may be keys.
-fn without_keys(url: &str) -> String {
-    let Some((place, query)) = url.split_once('?') else { return url.to_owned() };
-    let pair = |pair: &str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let lower = name.to_ascii_lowercase();
-        let is_named = ["key", "token", "secret", "auth", "pass"].iter().any(|word| lower.contains(word));
-        if is_named || value.len() >= MAY_BE_A_KEY { format!("{name}=") } else { pair.to_owned() }
-    };
-    let pairs: Vec<String> = query.split('&').map(pair).collect();
-    format!("{place}?{}", pairs.join("&"))
 }
 
 fn key(wrong: &Wrong) -> Markup {
@@ -112,12 +100,6 @@ pub fn asked(form: &Form) -> Result<Value, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_in_a_url_is_not_shown_again() {
-        assert_eq!(without_keys("/x?apikey=abc&a=1&b=0123456789abcdef"), "/x?apikey=&a=1&b=");
-        assert_eq!(without_keys("https://a.example/x"), "https://a.example/x");
-    }
 
     #[test]
     fn the_form_asks_for_what_was_typed() {

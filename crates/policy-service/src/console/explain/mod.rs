@@ -1,6 +1,8 @@
 //! Explain: would a gateway let this request pass, and why? The form may have a key, so it is sent by POST, and no page shows
 //! the key again.
 
+mod again;
+mod configuration;
 mod form;
 mod told;
 

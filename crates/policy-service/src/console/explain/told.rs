@@ -1,17 +1,21 @@
 //! The explanation: the verdict, the rules up to the one that decided, and what nobody but a gateway knows.
 
+use axum::http::Method;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::{
-    form::Form,
-    parts::{
-        badge::badge,
-        table::{facts, name, table},
-        time::time,
+use super::{
+    super::{
+        form::Form,
+        parts::{
+            badge::badge,
+            table::{facts, name, table},
+            time::time,
+        },
+        visit::Visit,
     },
-    visit::Visit,
+    again::path_without_keys,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,11 +77,11 @@ pub fn told(visit: &Visit, form: &Form, answer: &Value) -> Markup {
     }
 }
 
-/// A URL without its query, which may have a key.
+/// A URL without its query and other parts that may have a key.
 fn place(url: &str) -> String {
     match url.split_once('?') {
-        Some((place, _)) => format!("{place}?…"),
-        None => url.to_owned(),
+        Some((place, _)) => format!("{}?…", path_without_keys(place)),
+        None => path_without_keys(url),
     }
 }
 
@@ -93,7 +97,9 @@ fn facts_of(visit: &Visit, explanation: &Explanation) -> Vec<(&'static str, Mark
     rows.into_iter()
         .filter_map(|(words, id, folder)| {
             let (id, folder) = (id.as_deref()?, folder?);
-            Some((words, html! { a href=(visit.at(&[folder, id])) { (name(id)) } }))
+            // A publisher opens no application and no key.
+            let opens = visit.may(Method::GET, &format!("/v1/{folder}/{{id}}"));
+            Some((words, html! { @if opens { a href=(visit.at(&[folder, id])) { (name(id)) } } @else { (name(id)) } }))
         })
         .collect()
 }
@@ -110,6 +116,6 @@ mod tests {
     #[test]
     fn a_query_is_not_shown_again() {
         assert_eq!(place("https://a.example/x?apikey=secret&b=1"), "https://a.example/x?…");
-        assert_eq!(place("/x"), "/x");
+        assert_eq!((place("/x"), place("/kg_live_x/y?b=1")), ("/x".to_owned(), "/removed/y?…".to_owned()));
     }
 }

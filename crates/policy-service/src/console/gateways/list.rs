@@ -13,6 +13,7 @@ use super::{
         parts::{
             badge::badge,
             field::{Field, Wrong},
+            late::late,
             table::{counted, empty, name, number, table},
             time::time,
         },
@@ -65,7 +66,7 @@ pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
     let kept = [("q", q), ("state", state), ("cursor", visit.asked.get("cursor")), ("seen", seen.as_str())];
     let again = format!("{}{}", visit.at(&["gateways"]), query(&kept));
     let part = html! {
-        div #gateways hx-get=(again) hx-trigger="every 2s" hx-swap="outerHTML" { (shown) }
+        div #gateways hx-get=(again) hx-trigger="every 2s" hx-swap="outerHTML" data-late="gateways-late" { (shown) }
     };
     if visit.is_for_part {
         // The sentence stands in the region that is there from the beginning, so a screen reader says it, and only it.
@@ -78,6 +79,7 @@ pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
         }
         (filter(&visit, &wrong))
         (said(&figures, false))
+        (late("gateways-late"))
         noscript { p { a.button href=(visit.at_with(&["gateways"], &filters)) { "Look again" } } }
         (part)
         (pages(&visit, &filters, &list))
@@ -167,8 +169,8 @@ fn rows(visit: &Visit, gateways: &[Gateway]) -> Vec<Vec<Markup>> {
                 @match gateway.workers { Some(workers) => (workers), None => span.none { "not known" } }
                 @if let Some(lagging) = gateway.lagging.filter(|lagging| *lagging > 0) { br; span.warn { (lagging) " lagging" } }
             },
-            // A live gateway was heard of just now; a time that changes with each look would say nothing.
-            html! { @if gateway.state == "live" { "just now" } @else { (time(gateway.last_seen)) } },
+            // To the minute: a time that changes with each look would replace the table under the reader's hands.
+            time(gateway.last_seen.saturating_sub(gateway.last_seen.rem_euclid(60))),
             html! {
                 @match gateway.trouble() {
                     Some(trouble) => span.trouble { (name(&trouble)) },

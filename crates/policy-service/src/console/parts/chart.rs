@@ -128,17 +128,31 @@ fn rows(bars: &[Bar], by_day: bool) -> Vec<Vec<Markup>> {
 
 /// Bars that lie: names with their numbers and shares, the greatest first.
 pub fn shares(title: &str, names: &[(Markup, u64)]) -> Markup {
-    let sum: u64 = names.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
+    let counts: Vec<u64> = names.iter().map(|(_, count)| *count).collect();
+    let sum: u64 = counts.iter().fold(0, |sum, count| sum.saturating_add(*count));
     let rows: Vec<Vec<Markup>> = names
         .iter()
-        .map(|(name, count)| {
-            let percent = scaled(*count, sum, 100);
+        .zip(percents(&counts, sum))
+        .map(|((name, count), percent)| {
             let share =
                 html! { progress max=(sum.max(1)) value=(count) aria-label={ (percent) " %" } {} " " (percent) " %" };
             vec![name.clone(), html! { (number(*count)) }, share]
         })
         .collect();
     table(title, &["Reason", "Requests", "Share"], &rows)
+}
+
+/// The shares in whole percent, which make 100 together: what is cut off goes to those that lose most.
+fn percents(counts: &[u64], sum: u64) -> Vec<u64> {
+    let mut shares: Vec<u64> = counts.iter().map(|count| scaled(*count, sum, 100)).collect();
+    let rest_of = |count: u64| u128::from(count).saturating_mul(100).checked_rem(u128::from(sum)).unwrap_or_default();
+    let mut by_loss: Vec<usize> = (0..counts.len()).collect();
+    by_loss.sort_by_key(|place| std::cmp::Reverse(counts.get(*place).map_or(0, |count| rest_of(*count))));
+    let missing = if sum == 0 { 0 } else { 100_u64.saturating_sub(shares.iter().sum()) };
+    for place in by_loss.into_iter().take(usize::try_from(missing).unwrap_or_default()) {
+        shares.get_mut(place).into_iter().for_each(|share| *share = share.saturating_add(1));
+    }
+    shares
 }
 
 #[cfg(test)]
@@ -152,6 +166,20 @@ mod tests {
         }
         assert_eq!(round(u64::MAX), u64::MAX);
         assert_eq!((scaled(5, 10, 100), scaled(1, 0, 100), scaled(u64::MAX, u64::MAX, 7)), (50, 0, 7));
+    }
+
+    #[test]
+    fn shares_make_a_hundred() {
+        for (counts, shares) in [
+            (&[326, 325, 325, 24][..], &[33, 33, 32, 2][..]),
+            (&[1, 1, 1], &[34, 33, 33]),
+            (&[5], &[100]),
+            (&[0, 0], &[0, 0]),
+            (&[], &[]),
+            (&[u64::MAX - 1, 1], &[100, 0]),
+        ] {
+            assert_eq!(percents(counts, counts.iter().sum()), shares, "{counts:?}");
+        }
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl<'a> Field<'a> {
 
     /// A line of another type: `number`, `datetime-local`, `search`.
     pub fn typed(&self, kind: &str, form: &Form, wrong: &Wrong) -> Markup {
-        let value = form.as_typed(self.name);
+        let value = form.without_keys(self.name);
         // A browser refuses seconds in a time, if the field does not say that it takes them.
         let has_seconds = kind == "datetime-local" && value.len() > "2027-01-31T08:00".len();
         let control = html! {
@@ -136,7 +136,7 @@ impl<'a> Field<'a> {
         // A browser drops the line break right after the tag.
         let control = html! {
             textarea id=(self.name) name=(self.name) rows=(rows) dir="auto" aria-describedby=[self.described(wrong)]
-                aria-invalid=[self.invalid(wrong)] { "\n" (form.as_typed(self.name)) }
+                aria-invalid=[self.invalid(wrong)] { "\n" (form.without_keys(self.name)) }
         };
         self.around(wrong, &control)
     }

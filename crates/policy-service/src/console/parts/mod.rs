@@ -4,6 +4,7 @@ pub mod badge;
 pub mod chart;
 pub mod confirm;
 pub mod field;
+pub mod late;
 pub mod listed;
 pub mod receipt;
 pub mod table;

@@ -5,7 +5,10 @@
 
 use maud::{Markup, html};
 
-use super::table::{counted, name};
+use super::{
+    late::late,
+    table::{counted, name},
+};
 use crate::{
     console::rows::{Gateways, Receipt},
     web::place::query,
@@ -15,6 +18,9 @@ use crate::{
 const NAMES: usize = 20;
 /// A receipt that is not complete after so many milliseconds is looked at again only when somebody asks.
 const PATIENCE_MS: i64 = 600_000;
+
+/// The id of the message that a receipt is not updated.
+const LATE: &str = "receipt-late";
 
 /// What a person has seen of a receipt: the same word means that nothing has changed.
 pub fn seen(receipt: &Receipt) -> String {
@@ -28,6 +34,7 @@ pub fn panel(receipt: &Receipt, place: &str, here: &str) -> Markup {
         section.panel.receipt aria-labelledby="receipt-title" {
             h2 #receipt-title { "Receipt of revision " (receipt.revision) }
             div role="status" aria-live="polite" { (state(receipt, place)) }
+            (late(LATE))
             @if !receipt.complete {
                 noscript { p { a.button href=(here) { "Look again" } } }
                 p.hint { "This panel looks again by itself. The change holds whether you wait or not. "
@@ -45,7 +52,8 @@ pub fn state(receipt: &Receipt, place: &str) -> Markup {
     let trigger = if missing.count() > 0 { "every 1s" } else { "every 5s" };
     html! {
         div.state hx-get=[is_asked_again.then(|| format!("{place}{}", query(&[("seen", &seen(receipt))])))]
-            hx-trigger=[is_asked_again.then_some(trigger)] hx-swap=[is_asked_again.then_some("outerHTML")] {
+            hx-trigger=[is_asked_again.then_some(trigger)] hx-swap=[is_asked_again.then_some("outerHTML")]
+            data-late=[is_asked_again.then_some(LATE)] {
             @if *complete && *live == 0 {
                 p.done { span.shape aria-hidden="true" { "✓" } "No gateway is known, so none decides by an older policy." }
             } @else if *complete {

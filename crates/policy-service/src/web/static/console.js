@@ -1,5 +1,5 @@
-// What the pages do beyond forms and links: times in the reader's zone, presets of times, copying, one form for two clicks, and
-// where the focus goes. Every page works without it.
+// What the pages do beyond forms and links: times in the reader's zone, presets of times, copying, one form for two clicks,
+// what is not updated any more, and where the focus goes. Every page works without it.
 "use strict";
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -103,6 +103,32 @@
     });
   };
 
+  // A part that asks for itself again says so while it gets no answer, and since when. Only the first failure is told: words
+  // that change with each try would be read aloud each time.
+  const watchAnswers = () => {
+    const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+    const answered = new Map();
+    const begin = new Date();
+    const told = (event) => document.getElementById(event.detail.elt.dataset.late || "");
+    const fail = (words) => (event) => {
+      const message = told(event);
+      if (!message || message.textContent) return;
+      const since = clock.format(answered.get(message.id) || begin);
+      message.textContent = "Not updated since " + since + "; " + words(event) + ".";
+    };
+    const away = fail(() => "the policy service does not answer");
+    document.addEventListener("htmx:sendError", away);
+    document.addEventListener("htmx:timeout", away);
+    document.addEventListener("htmx:responseError", fail((event) =>
+      "the policy service answers with status " + event.detail.xhr.status));
+    document.addEventListener("htmx:beforeSwap", (event) => {
+      const message = told(event);
+      if (!message || event.detail.isError) return;
+      answered.set(message.id, new Date());
+      message.textContent = "";
+    });
+  };
+
   // htmx keeps the address of the page there, for a history that no page uses.
   try {
     sessionStorage.removeItem("htmx-current-path-for-history");
@@ -111,6 +137,7 @@
   }
   watch(document);
   watchForms();
+  watchAnswers();
   document.addEventListener("htmx:load", (event) => watch(event.detail.elt));
   const wrong = document.querySelector("[data-focus]");
   if (wrong) wrong.focus();

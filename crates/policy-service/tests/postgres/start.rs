@@ -1,6 +1,6 @@
 //! Messages at the start: unusable databases, and no password anywhere.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use testkit::postgres::Postgres;
 

@@ -24,16 +24,20 @@ impl Turn {
     /// Takes the turn. `None`: another import has it.
     pub async fn take(store: &Store, act: Act) -> Result<Option<Self>, Error> {
         let turn = Self { holder: new_id(&act, "import-")? };
-        Ok(turn.prolong(store, act).await?.then_some(turn))
+        let until = act.now.saturating_add(TURN_SECONDS);
+        let mut change = store.begin(act).await?;
+        let is_taken = change.take_turn(&turn.holder, until).await?;
+        change.commit().await?;
+        Ok(is_taken.then_some(turn))
     }
 
-    /// Prolongs the turn. Returns false if another import has it.
+    /// Prolongs the turn. Returns false if it is lost.
     pub async fn prolong(&self, store: &Store, act: Act) -> Result<bool, Error> {
         let until = act.now.saturating_add(TURN_SECONDS);
         let mut change = store.begin(act).await?;
-        let is_taken = change.take_turn(&self.holder, until).await?;
+        let is_held = change.prolong_turn(&self.holder, until).await?;
         change.commit().await?;
-        Ok(is_taken)
+        Ok(is_held)
     }
 
     /// Gives the turn up.

@@ -7,9 +7,13 @@ use super::Error;
 /// The turn, within a change.
 #[async_trait]
 pub trait TurnRows: Send {
-    /// Gives the turn to `holder` until the time `until`, or prolongs it. Returns false if another holder has it now. The
-    /// change is then committed even without a revision.
+    /// Gives the turn to `holder` until the time `until`. Returns false if somebody has it now. The change is then
+    /// committed even without a revision.
     async fn take_turn(&mut self, holder: &str, until: i64) -> Result<bool, Error>;
+
+    /// Prolongs the turn of `holder` until the time `until`. Returns false if it has lost it, also if nobody has it now:
+    /// whoever had it meanwhile has written. The change is then committed even without a revision.
+    async fn prolong_turn(&mut self, holder: &str, until: i64) -> Result<bool, Error>;
 
     /// Whether `holder` has the turn, and nobody has taken it meanwhile.
     async fn has_turn(&mut self, holder: &str) -> Result<bool, Error>;

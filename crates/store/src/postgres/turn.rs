@@ -14,6 +14,12 @@ impl TurnRows for PostgresTransaction {
         Ok(taken)
     }
 
+    async fn prolong_turn(&mut self, holder: &str, until: i64) -> Result<bool, Error> {
+        let is_held = prolong(self, holder, until).await?;
+        self.commit_without_revision();
+        Ok(is_held)
+    }
+
     async fn has_turn(&mut self, holder: &str) -> Result<bool, Error> {
         Ok(has(self, holder).await?)
     }
@@ -29,10 +35,16 @@ async fn take(change: &mut PostgresTransaction, holder: &str, until: i64, now: i
     let taken = sqlx::query(
         "INSERT INTO import_turn (one, holder, ends_at) VALUES (1, $1, $2) \
          ON CONFLICT (one) DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at \
-         WHERE import_turn.holder = excluded.holder OR import_turn.ends_at <= $3",
+         WHERE import_turn.ends_at <= $3",
     );
     let taken = taken.bind(holder).bind(until).bind(now).execute(change.connection()).await?;
     Ok(taken.rows_affected() > 0)
+}
+
+async fn prolong(change: &mut PostgresTransaction, holder: &str, until: i64) -> Result<bool, Fault> {
+    let prolonged = sqlx::query("UPDATE import_turn SET ends_at = $2 WHERE holder = $1");
+    let prolonged = prolonged.bind(holder).bind(until).execute(change.connection()).await?;
+    Ok(prolonged.rows_affected() > 0)
 }
 
 async fn has(change: &mut PostgresTransaction, holder: &str) -> Result<bool, Fault> {

@@ -14,6 +14,12 @@ impl TurnRows for SqliteTransaction {
         Ok(taken)
     }
 
+    async fn prolong_turn(&mut self, holder: &str, until: i64) -> Result<bool, Error> {
+        let is_held = prolong(self, holder, until).await?;
+        self.commit_without_revision();
+        Ok(is_held)
+    }
+
     async fn has_turn(&mut self, holder: &str) -> Result<bool, Error> {
         Ok(has(self, holder).await?)
     }
@@ -29,10 +35,16 @@ async fn take(change: &mut SqliteTransaction, holder: &str, until: i64, now: i64
     let taken = sqlx::query(
         "INSERT INTO import_turn (one, holder, ends_at) VALUES (1, ?, ?) \
          ON CONFLICT (one) DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at \
-         WHERE import_turn.holder = excluded.holder OR import_turn.ends_at <= ?",
+         WHERE import_turn.ends_at <= ?",
     );
     let taken = taken.bind(holder).bind(until).bind(now).execute(change.connection()).await?;
     Ok(taken.rows_affected() > 0)
+}
+
+async fn prolong(change: &mut SqliteTransaction, holder: &str, until: i64) -> Result<bool, Fault> {
+    let prolonged = sqlx::query("UPDATE import_turn SET ends_at = ? WHERE holder = ?");
+    let prolonged = prolonged.bind(until).bind(holder).execute(change.connection()).await?;
+    Ok(prolonged.rows_affected() > 0)
 }
 
 async fn has(change: &mut SqliteTransaction, holder: &str) -> Result<bool, Fault> {

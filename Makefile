@@ -58,16 +58,16 @@ demo: build stack envoy ## The same, run once: every call with its answer; fails
 	@tools/need curl
 	@exec "$$KEYGATE_WORK/debug/stack" demo
 
-# The cheapest tests first, so that errors show early. Then all is built. Then the groups run beside each other: the
-# tests of real Envoys and of the policy service, which mostly wait, and those of the filter, which compute and give way.
+# The cheapest tests first, so that errors show early. Then all is built. Then three groups run beside each other: the
+# tests of real Envoys and of the policy service, which mostly wait. Those of the filter compute: they come last, and give way.
 # The output of a group is printed when the group has ended. The real Envoys ask the policy service that the other tests
 # have built, because a release build takes minutes.
 .PHONY: test
 test: ## All tests
 	@$(MAKE) test-core test-tools test-fuzz test-soak test-wasm filter envoy built-tests
 	@POLICY_SERVICE="$$KEYGATE_WORK/debug/policy-service" \
-		$(MAKE) -j4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) SIDE_BY_SIDE=1 \
-		e2e test-filter test-service-api test-service-others
+		$(MAKE) -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) SIDE_BY_SIDE=1 \
+		test-service-others e2e test-service-api test-filter
 	$(title) 'all tests passed'
 
 .PHONY: built-tests

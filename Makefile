@@ -59,7 +59,8 @@ demo: build stack envoy ## The same, run once: every call with its answer; fails
 	@exec "$$KEYGATE_WORK/debug/stack" demo
 
 # The cheapest tests first, so that errors show early. Then all is built. Then three groups run beside each other: the
-# tests of real Envoys and of the policy service, which mostly wait. Those of the filter compute: they come last, and give way.
+# tests of real Envoys and of the policy service, which mostly wait. The tests of the filter compute, so they come last and
+# give way.
 # The output of a group is printed when the group has ended. The real Envoys ask the policy service that the other tests
 # have built, because a release build takes minutes.
 .PHONY: test
@@ -88,7 +89,8 @@ SERVICE_OTHERS := --lib --bins $(addprefix --test ,$(sort $(filter-out service,$
 SERVICE_NEEDS := detect-secrets postgresql pgbouncer oidc-provider
 E2E_TESTS := -p keygate-e2e
 
-# These tests mostly wait, for timeouts and pauses: on two cores four at once take 74 s instead of 117.
+# Tests of real Envoys and of the API mostly wait, for timeouts and pauses. On two cores, four tests of Envoys at once take 74 s
+# instead of 117.
 WAITING_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 
 # Groups beside each other fetch nothing: two at once would fetch the same. `built-tests` has fetched all.
@@ -201,6 +203,7 @@ test-service-others:
 	$(title) 'the rest of the policy service: its rules, databases, console and command line'
 	$(if $(SIDE_BY_SIDE),,@tools/need $(SERVICE_NEEDS))
 	cargo test $(LOCKED) $(SERVICE_TESTS) $(SERVICE_OTHERS)
+	cargo test $(LOCKED) $(SERVICE_TESTS) --doc
 
 .PHONY: test-soak
 test-soak:

@@ -8,6 +8,11 @@ use super::{
     parts::table::{name, table},
 };
 
+/// The fields of a form in which the owner stands only for those who may give it, with what people call them.
+pub fn with_owner(names: &'static [(&'static str, &'static str)], gives: bool) -> Vec<(&'static str, &'static str)> {
+    names.iter().copied().chain(gives.then_some(("owner", "Owner"))).collect()
+}
+
 /// Whether the row is what the form asks for.
 pub fn is_same(typed: &Form, now: &Form, names: &[(&str, &str)]) -> bool {
     names.iter().all(|(field, _)| normal(typed, field) == normal(now, field))

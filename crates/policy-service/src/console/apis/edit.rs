@@ -101,7 +101,7 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
         Ok(done) => said::done(&visit, &["apis", &id], (Kind::Api, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
-            let (now, names) = (filled(&api), names(gives(&visit)));
+            let (now, names) = (filled(&api), stale::with_owner(NAMES, gives(&visit)));
             if stale::is_same(&form, &now, &names) {
                 return said::as_it_was(&visit, &["apis", &id], Kind::Api, &id).await;
             }
@@ -116,12 +116,6 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
         }
         Err(problem) => Err(problem),
     }
-}
-
-/// The fields that the form has.
-fn names(gives: bool) -> Vec<(&'static str, &'static str)> {
-    let owner = gives.then_some(("owner", "Owner"));
-    NAMES.iter().copied().chain(owner).collect()
 }
 
 /// The fields, and what people call them.

@@ -43,14 +43,11 @@ const HELD: Duration = Duration::from_secs(20);
 /// The pause between two replacements.
 const REPLACING: Duration = Duration::from_millis(50);
 
-/// The load.
-struct Crowd {
-    silent: usize,
-    reporters: usize,
-    polls: usize,
-    /// The number of alternating blocks and unblocks.
-    changes: usize,
-}
+/// The load: silent connections, those that send reports, those that poll; and alternating blocks and unblocks under it.
+const SILENT: usize = 20_000;
+const REPORTERS: usize = 32;
+const POLLS: usize = 50;
+const CHANGES: usize = 100;
 
 /// What a silent connection sends before it falls silent.
 fn opening(number: usize) -> &'static [u8] {
@@ -182,10 +179,20 @@ async fn change(policy: &PolicyService, action: &str) -> Duration {
     begun.elapsed()
 }
 
-/// Blocks and unblocks under the load of `crowd`.
-async fn play(name: &str, crowd: Crowd) {
+/// Raises the limit of file descriptors. Returns how many are free for silent connections.
+fn room() -> usize {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    usize::try_from(most.saturating_sub(RESERVED)).unwrap()
+}
+
+/// Too heavy to run beside other tests, and it measures time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "`make load` runs it, by itself"]
+async fn a_block_is_quick_in_a_crowd() {
+    let silent = room().min(SILENT);
     assert_eq!((GATEWAY_ID, GATEWAY_SECRET), ("gateway-1", "demo-gateway-secret"));
-    let (stack, keys) = story::stage(name, Options::default()).await.unwrap();
+    let (stack, keys) = story::stage("crowd", Options::default()).await.unwrap();
     let policy = stack.policy().unwrap();
     let ask = Ask::get(ORDERS).key(&keys.production);
     let mut workers = Workers::connect(stack.envoy().unwrap()).await.unwrap();
@@ -194,16 +201,12 @@ async fn play(name: &str, crowd: Crowd) {
 
     let [held, taken, followed] = [const { AtomicUsize::new(0) }; 3].map(Arc::new);
     let service = policy.address();
-    let mut tasks = Tasks(vec![tokio::spawn(be_silent(service, crowd.silent, Arc::clone(&held)))]);
-    tasks.0.extend((0..crowd.polls).map(|_| tokio::spawn(follow(service, Arc::clone(&followed)))));
-    tasks.0.extend((0..crowd.reporters).map(|name| tokio::spawn(report(service, name, Arc::clone(&taken)))));
+    let mut tasks = Tasks(vec![tokio::spawn(be_silent(service, silent, Arc::clone(&held)))]);
+    tasks.0.extend((0..POLLS).map(|_| tokio::spawn(follow(service, Arc::clone(&followed)))));
+    tasks.0.extend((0..REPORTERS).map(|name| tokio::spawn(report(service, name, Arc::clone(&taken)))));
     eventually("all of them", Duration::from_secs(60), async || {
         let found = [&held, &followed, &taken].map(|count| count.load(Ordering::SeqCst));
-        if found[0] >= crowd.silent && found[1] >= crowd.polls && found[2] > 0 {
-            Ok(())
-        } else {
-            Err(format!("{found:?}"))
-        }
+        if found[0] >= silent && found[1] >= POLLS && found[2] > 0 { Ok(()) } else { Err(format!("{found:?}")) }
     })
     .await
     .unwrap();
@@ -211,7 +214,7 @@ async fn play(name: &str, crowd: Crowd) {
     let [before, begun] = [taken.load(Ordering::SeqCst), followed.load(Ordering::SeqCst)];
     let (mut answered, mut seen) = (Vec::new(), Vec::new());
     let started = Instant::now();
-    for number in 0..crowd.changes {
+    for number in 0..CHANGES {
         let (action, expected) = if number.is_multiple_of(2) { ("block", blocked) } else { ("unblock", allowed) };
         let begun = Instant::now();
         answered.push(change(policy, action).await);
@@ -226,7 +229,7 @@ async fn play(name: &str, crowd: Crowd) {
     let [answered, seen] = [summary(&mut answered), summary(&mut seen)];
     println!(
         "{held} silent connections, {} that report ({reports} full reports taken), {} that poll ({deltas} deltas): {} changes in {took:.1?}",
-        crowd.reporters, crowd.polls, crowd.changes
+        REPORTERS, POLLS, CHANGES
     );
     for (what, [median, most, slowest]) in [("answered", answered), ("on every worker", seen)] {
         println!("{what}: p50 {median:.0?}, p99 {most:.0?}, slowest {slowest:.0?}");
@@ -235,18 +238,4 @@ async fn play(name: &str, crowd: Crowd) {
     assert!(seen[1] < SEEN, "a change is on every worker in {seen:?}");
     assert!(reports > 0 && deltas > 0, "{reports} reports were taken and {deltas} deltas followed meanwhile");
     stack.stop().await;
-}
-
-/// Raises the limit of file descriptors. Returns how many are free for silent connections.
-fn room() -> usize {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
-    usize::try_from(most.saturating_sub(RESERVED)).unwrap()
-}
-
-/// Too heavy to run beside other tests, and it measures time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "`make load` runs it, by itself"]
-async fn a_block_is_quick_in_a_crowd() {
-    play("crowd", Crowd { silent: room().min(20_000), reporters: 32, polls: 50, changes: 100 }).await;
 }

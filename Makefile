@@ -58,9 +58,9 @@ demo: build stack envoy ## The same, run once: every call with its answer; fails
 	@tools/need curl
 	@exec "$$KEYGATE_WORK/debug/stack" demo
 
-# The cheapest tests first, so that errors show early. Then all is built. Then three groups run beside each other: the
-# tests of real Envoys and of the policy service, which mostly wait. The tests of the filter compute, so they come last and
-# give way.
+# The cheapest tests first, so that errors show early. Then all is built. Then three groups at a time run beside each other:
+# the tests of real Envoys and of the policy service, which mostly wait. The tests of the filter compute, so they come last
+# and give way.
 # The output of a group is printed when the group has ended. The real Envoys ask the policy service that the other tests
 # have built, because a release build takes minutes.
 .PHONY: test
@@ -68,7 +68,7 @@ test: ## All tests
 	@$(MAKE) test-core test-tools test-fuzz test-soak test-wasm filter envoy built-tests
 	@POLICY_SERVICE="$$KEYGATE_WORK/debug/policy-service" \
 		$(MAKE) -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) SIDE_BY_SIDE=1 \
-		test-service-others e2e test-service-api test-filter
+		test-service-api e2e test-service-others test-commands test-filter
 	$(title) 'all tests passed'
 
 .PHONY: built-tests
@@ -82,10 +82,14 @@ built-tests:
 FILTER_TESTS := -p keygate --test filter
 SERVICE_CRATES := explain management store testkit policy-service keygatectl convert
 SERVICE_TESTS := $(addprefix -p ,$(SERVICE_CRATES))
-# All but the tests of the API over HTTP, which take as long as all others. Cargo cannot leave out one of them.
-SERVICE_OTHERS := --lib --bins $(addprefix --test ,$(sort $(filter-out service,$(foreach crate,$(SERVICE_CRATES), \
-	$(basename $(notdir $(wildcard crates/$(crate)/tests/*.rs))) \
-	$(patsubst crates/$(crate)/tests/%/main.rs,%,$(wildcard crates/$(crate)/tests/*/main.rs))))))
+# Cargo runs the programs of a group one after the other. So the tests of the API over HTTP and those of the command line,
+# which take longest, are groups of their own. Cargo cannot leave out a program, so the others are named.
+programs_of = $(sort $(foreach crate,$1,$(basename $(notdir $(wildcard crates/$(crate)/tests/*.rs))) \
+	$(patsubst crates/$(crate)/tests/%/main.rs,%,$(wildcard crates/$(crate)/tests/*/main.rs))))
+COMMAND_PROGRAMS := $(call programs_of,keygatectl convert)
+COMMAND_TESTS := $(addprefix --test ,$(COMMAND_PROGRAMS))
+SERVICE_OTHERS := --lib --bins \
+	$(addprefix --test ,$(filter-out service $(COMMAND_PROGRAMS),$(call programs_of,$(SERVICE_CRATES))))
 SERVICE_NEEDS := detect-secrets postgresql pgbouncer oidc-provider
 E2E_TESTS := -p keygate-e2e
 
@@ -93,10 +97,13 @@ E2E_TESTS := -p keygate-e2e
 # instead of 117.
 WAITING_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 
-# Groups beside each other fetch nothing: two at once would fetch the same. `built-tests` has fetched all.
+# Groups beside each other fetch nothing: two at once would fetch the same. `built-tests` has fetched all. The variables of
+# this make are no business of Cargo, nor of a make that a test runs.
 ifdef SIDE_BY_SIDE
+beside := env -u MAKEFLAGS -u MFLAGS -u SIDE_BY_SIDE
 give_way := nice -n 5
 endif
+TESTS := $(beside) cargo test $(LOCKED) --config tools/bounded.toml
 
 .PHONY: lint
 lint: ## Formatting, Clippy (the core alone, with the shell, the whole workspace with its tests), cargo-deny
@@ -179,36 +186,42 @@ envoy: ## Fetch Envoy (.tools/bin/envoy)
 test-core:
 	$(title) 'the core, natively, without the shell'
 	@tools/need cargo cc
-	cargo test $(LOCKED) -p keygate --no-default-features
+	$(TESTS) -p keygate --no-default-features
 
 .PHONY: test-tools
 test-tools:
 	$(title) 'what the module goes through after linking, and how packages are made'
 	@tools/need cargo cc
-	cargo test $(LOCKED) $(FINISHERS) -p package
+	$(TESTS) $(FINISHERS) -p package
 
 .PHONY: test-filter
 test-filter:
 	$(title) 'the whole filter, natively, against a host made for it'
-	$(give_way) cargo test $(LOCKED) $(FILTER_TESTS)
+	$(give_way) $(TESTS) $(FILTER_TESTS)
 
 .PHONY: test-service-api
 test-service-api:
 	$(title) 'the API of the policy service, over HTTP'
 	$(if $(SIDE_BY_SIDE),,@tools/need $(SERVICE_NEEDS))
-	RUST_TEST_THREADS=$(WAITING_THREADS) cargo test $(LOCKED) $(SERVICE_TESTS) --test service
+	RUST_TEST_THREADS=$(WAITING_THREADS) $(TESTS) $(SERVICE_TESTS) --test service
+
+.PHONY: test-commands
+test-commands:
+	$(title) 'the command line, against the real policy service'
+	$(if $(SIDE_BY_SIDE),,@tools/need $(SERVICE_NEEDS))
+	$(TESTS) $(SERVICE_TESTS) $(COMMAND_TESTS)
 
 .PHONY: test-service-others
 test-service-others:
-	$(title) 'the rest of the policy service: its rules, databases, console and command line'
+	$(title) 'the rest of the policy service: its rules, databases and console'
 	$(if $(SIDE_BY_SIDE),,@tools/need $(SERVICE_NEEDS))
-	cargo test $(LOCKED) $(SERVICE_TESTS) $(SERVICE_OTHERS)
-	cargo test $(LOCKED) $(SERVICE_TESTS) --doc
+	$(TESTS) $(SERVICE_TESTS) $(SERVICE_OTHERS)
+	$(TESTS) $(SERVICE_TESTS) --doc
 
 .PHONY: test-soak
 test-soak:
 	$(title) 'the checker of the soak: that it counts what is wrong'
-	cargo test $(LOCKED) -p keygate-soak --lib
+	$(TESTS) -p keygate-soak --lib
 
 .PHONY: test-wasm
 test-wasm:
@@ -221,7 +234,7 @@ test-wasm:
 e2e: $(if $(SIDE_BY_SIDE),,build envoy) ## The end-to-end tests alone
 	$(title) 'the filter in a real Envoy, with the real policy service'
 	$(if $(SIDE_BY_SIDE),,@tools/need nginx)
-	RUST_TEST_THREADS=$(WAITING_THREADS) cargo test $(LOCKED) $(E2E_TESTS)
+	RUST_TEST_THREADS=$(WAITING_THREADS) $(TESTS) $(E2E_TESTS)
 
 .PHONY: e2e-observability
 e2e-observability: build envoy ## Prometheus over real Envoys: each fault fires its alert; draws the dashboard (four minutes)
@@ -307,7 +320,7 @@ fuzz: ## Each parser of foreign bytes under libFuzzer, for FUZZ_SECONDS each
 .PHONY: test-fuzz
 test-fuzz:
 	$(title) 'what fuzzing must hold, on its seeds and on what it found'
-	cargo test $(LOCKED) -p keygate-fuzz
+	$(TESTS) -p keygate-fuzz
 
 # --- the policy service under load ------------------------------------------------------------------------------------
 #

@@ -159,13 +159,19 @@ pub fn away(seconds: i64, now: i64) -> String {
     }
 }
 
-/// A length of time in its largest unit.
-pub fn length(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+/// A length of time in its largest unit, rounded to the nearest number of it. So two hours that began a second ago are
+/// still `2 h`.
+fn length(seconds: u64) -> String {
+    // By halves, so that no sum overflows.
+    let rounded = |unit: u64| (seconds / (unit / 2) + 1) / 2;
+    if seconds < 120 {
+        format!("{seconds} s")
+    } else if rounded(60) < 120 {
+        format!("{} min", rounded(60))
+    } else if rounded(3_600) < 48 {
+        format!("{} h", rounded(3_600))
+    } else {
+        format!("{} days", rounded(86_400))
     }
 }
 
@@ -218,8 +224,22 @@ mod tests {
 
     #[test]
     fn distances_are_told_in_one_unit() {
-        for (seconds, expected) in [(0, "now"), (7_200, "in 2 h"), (-300, "5 min ago"), (86_400 * 9, "in 9 days")] {
-            assert_eq!(away(1_000_000 + seconds, 1_000_000), expected);
+        for (seconds, expected) in [
+            (0, "now"),
+            (119, "in 119 s"),
+            (120, "in 2 min"),
+            (-300, "5 min ago"),
+            (7_168, "in 119 min"),
+            // Time passes between an order and its answer.
+            (7_170, "in 2 h"),
+            (7_200, "in 2 h"),
+            (86_400 * 2 - 1, "in 2 days"),
+            (86_400 * 9, "in 9 days"),
+        ] {
+            assert_eq!(away(1_000_000 + seconds, 1_000_000), expected, "{seconds}");
+        }
+        for seconds in [i64::MIN, i64::MAX] {
+            assert!(away(seconds, 0).contains(" days"), "{seconds}");
         }
     }
 

@@ -43,3 +43,28 @@ impl fmt::Display for Speed {
         write!(f, "{:.0}/s, answered in {}", self.rate, self.delays)
     }
 }
+
+/// Lowest, mean and highest of a few measurements of one thing.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    lowest: f64,
+    mean: f64,
+    highest: f64,
+}
+
+impl Spread {
+    pub fn of(measured: &[f64]) -> Self {
+        Self {
+            lowest: measured.iter().copied().fold(f64::INFINITY, f64::min),
+            mean: measured.iter().sum::<f64>() / measured.len() as f64,
+            highest: measured.iter().copied().fold(0.0, f64::max),
+        }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lowest, mean, highest } = self;
+        write!(f, "{mean:.2} ({lowest:.2} to {highest:.2})")
+    }
+}

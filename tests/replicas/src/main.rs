@@ -14,6 +14,7 @@ mod changes;
 mod database;
 mod figures;
 mod followers;
+mod idle;
 mod imported;
 mod million;
 mod pages;
@@ -71,8 +72,10 @@ enum Part {
     Keys,
     /// An import over HTTP.
     Import,
-    /// Receipts, and what gateways cost that say who they are.
+    /// Receipts.
     Receipts,
+    /// What gateways cost that say who they are.
+    Idle,
     /// Pages of the console over a large policy, in a browser. Only if it is asked for.
     Pages,
 }
@@ -107,6 +110,9 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         }
         if has(Part::Receipts) {
             held &= receipts::measure(kind, &arguments.service).await?;
+        }
+        if has(Part::Idle) {
+            idle::measure(kind, &arguments.service).await?;
         }
         if has(Part::Keys) && arguments.keys > 0 {
             held &= million::measure(kind, arguments.keys, &arguments.service).await?;

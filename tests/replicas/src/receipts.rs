@@ -1,5 +1,5 @@
-//! How long a receipt takes with 1, 10 and 100 gateways that poll as the filter does, beside a real Envoy; whether each
-//! complete receipt is true there; and what 1,000 gateways in long polls cost that say who they are.
+//! How long a receipt takes with 1, 10 and 100 gateways that poll as the filter does, beside a real Envoy; and whether each
+//! complete receipt is true there. What gateways cost is measured in `idle`.
 
 use std::{
     net::SocketAddr,
@@ -30,11 +30,8 @@ const SECONDS: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The median that a receipt may take, by the number of gateways.
 const GOALS: [(usize, f64); 3] = [(1, 50.0), (10, 100.0), (100, 250.0)];
-/// Gateways of which the cost is measured, and for how long.
-const MANY: usize = 1_000;
-const IDLE: Duration = Duration::from_secs(55);
 
-/// Prints the times of receipts and the cost of gateways. Returns whether the goals were reached.
+/// Prints the times of receipts. Returns whether the goals were reached.
 pub async fn measure(kind: Kind, service: &std::path::Path) -> Result<bool> {
     let mut held = true;
     for (gateways, goal_ms) in GOALS {
@@ -53,21 +50,10 @@ pub async fn measure(kind: Kind, service: &std::path::Path) -> Result<bool> {
         row(kind, "answers of the Envoy's workers that were not as a receipt promised", exceptions);
         held &= receipts.p50_ms <= goal_ms && exceptions == 0;
     }
-    for says in [false, true] {
-        let database = Database::start(kind, service).await?;
-        let replicas = start(&database).await?;
-        let cost = idle(&replicas, if says { Words::All } else { Words::None }).await?;
-        let words = if says { "say who they are" } else { "do not" };
-        row(
-            kind,
-            &format!("{MANY} gateways in long polls that {words}: processor time of the services"),
-            format!("{cost:.2} ms a second"),
-        );
-    }
     Ok(held)
 }
 
-async fn start(database: &Database) -> Result<Replicas> {
+pub async fn start(database: &Database) -> Result<Replicas> {
     let count = match database.kind {
         Kind::Postgres => 2,
         Kind::Sqlite => 1,
@@ -108,30 +94,17 @@ async fn receipts(addresses: &[SocketAddr], gateways: usize, envoy: &mut Beside)
     Ok((Delays::of(&times), exceptions))
 }
 
-/// Processor time in milliseconds a second of all services, while gateways do nothing but hold polls.
-async fn idle(replicas: &Replicas, words: Words) -> Result<f64> {
-    let mut polling = JoinSet::new();
-    for number in 0..MANY {
-        let mut gateway = Gateway::new(replicas.addresses[number % replicas.addresses.len()], number, words);
-        gateway.load().await?;
-        polling.spawn(async move { gateway.run().await });
-    }
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let (before, begun) = (replicas.processor_time().await?, Instant::now());
-    tokio::time::sleep(IDLE).await;
-    let spent = replicas.processor_time().await?.saturating_sub(before);
-    Ok(spent.as_secs_f64() * 1e3 / begun.elapsed().as_secs_f64())
-}
-
 /// What a gateway says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Words {
+pub enum Words {
+    /// All that the filter says.
     All,
+    /// Nothing, as filters before receipts.
     None,
 }
 
 /// A gateway that polls as the filter does.
-struct Gateway {
+pub struct Gateway {
     client: Client,
     number: usize,
     words: Words,
@@ -139,12 +112,12 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn new(address: SocketAddr, number: usize, words: Words) -> Self {
+    pub fn new(address: SocketAddr, number: usize, words: Words) -> Self {
         Self { client: Client::new(&[address]), number, words, path: "/v1/policy".to_owned() }
     }
 
     /// Loads the policy.
-    async fn load(&mut self) -> Result<()> {
+    pub async fn load(&mut self) -> Result<()> {
         while !self.path.contains("since=") {
             self.poll(0).await?;
         }
@@ -152,7 +125,8 @@ impl Gateway {
         self.poll(0).await
     }
 
-    async fn run(mut self) -> Result<()> {
+    /// Holds polls, one after the other.
+    pub async fn run(mut self) -> Result<()> {
         loop {
             self.poll(25).await?;
         }

@@ -130,9 +130,9 @@ pub fn may_miss_some(heard_within: i64, started: i64, lost_at: i64, now: i64) ->
     [started, lost_at].iter().all(|since| now.saturating_sub(*since) < within)
 }
 
-/// Removes a gateway from the list. It comes back as soon as it is heard of.
-pub async fn remove(change: &mut dyn Transaction, id: &str) -> Result<(), Error> {
-    let removed = change.remove_gateway(id).await?.ok_or_else(|| Error::no_such(Thing::Gateway, id))?;
+/// Removes a gateway from the list at `now`, Unix milliseconds. It comes back as soon as it is heard of.
+pub async fn remove(change: &mut dyn Transaction, id: &str, now: i64) -> Result<(), Error> {
+    let removed = change.remove_gateway(id, now).await?.ok_or_else(|| Error::no_such(Thing::Gateway, id))?;
     let before = Some(removed.document);
     change.record(Deed::beside_policy(Action::Delete, Subject::Gateway, id, before, None));
     change.commit_without_revision();

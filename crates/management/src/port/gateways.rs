@@ -191,6 +191,6 @@ pub trait Gateways: Send + Sync {
 /// Gateways within a change.
 #[async_trait]
 pub trait GatewayRows: Send {
-    /// Removes a gateway. Returns it if it existed.
-    async fn remove_gateway(&mut self, id: &str) -> Result<Option<GatewayRow>, Error>;
+    /// Removes a gateway, at `now` as above. Returns it if it existed.
+    async fn remove_gateway(&mut self, id: &str, now: i64) -> Result<Option<GatewayRow>, Error>;
 }

@@ -134,15 +134,12 @@ impl Gateways {
         if ids.is_empty() {
             return;
         }
-        let now = self.now();
+        let removing = self.removing().await;
         let names: Vec<&str> = ids.iter().map(|id| &**id).collect();
-        if let Err(error) = self.0.store.remove_gateways(&self.0.run, &names, now).await {
+        if let Err(error) = self.0.store.remove_gateways(&self.0.run, &names, removing.at).await {
             return tracing::warn!(%error, "gateways that are gone could not be forgotten");
         }
-        for id in &ids {
-            self.known().remove(id, now);
-        }
-        self.tell();
+        removing.done(names);
     }
 
     /// Runs until the service stops: notes what is new and hears what others note.

@@ -94,6 +94,26 @@ impl Drop for Held {
     }
 }
 
+/// A gateway is being removed. Until this is dropped nothing is noted, so what was heard before the removal does not undo
+/// it.
+#[derive(Debug)]
+pub struct Removing<'g> {
+    gateways: &'g Gateways,
+    /// The time of the removal, Unix milliseconds.
+    pub at: i64,
+    _writing: tokio::sync::MutexGuard<'g, ()>,
+}
+
+impl Removing<'_> {
+    /// The database has removed these gateways, so they are forgotten here, too, unless they were heard of since.
+    pub fn done<'a>(self, ids: impl IntoIterator<Item = &'a str>) {
+        for id in ids {
+            self.gateways.known().remove(id, self.at);
+        }
+        self.gateways.tell();
+    }
+}
+
 impl Gateways {
     /// The gateways in `store`, which [`Self::watch`] reads. A silent gateway is gone after `gone_after`, if it can allow
     /// nothing any more.
@@ -183,12 +203,10 @@ impl Gateways {
         may_miss_some(heard_within, self.0.base, lost_at.saturating_mul(1_000), self.now())
     }
 
-    /// Forgets a gateway that was removed, unless it is heard of.
-    pub fn forget(&self, id: &str) {
-        let now = self.now();
-        if self.known().remove(id, now) {
-            self.tell();
-        }
+    /// Begins to remove a gateway.
+    pub async fn removing(&self) -> Removing<'_> {
+        let writing = self.0.writing.lock().await;
+        Removing { gateways: self, at: self.now(), _writing: writing }
     }
 
     /// Says in the log that a client id has too many gateways, and makes room if one of them is gone.

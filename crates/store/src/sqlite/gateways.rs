@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{SqliteStore, fault::Fault, transaction::SqliteTransaction};
 use crate::gateways::{REMOVED_KEPT_MS, announce};
 use management::port::{
-    Error, Transaction as _,
+    Error,
     gateways::{GatewayRow, GatewayRows, Gateways, NotedGateway, NotedGateways, Wanted},
 };
 
@@ -41,8 +41,7 @@ impl Gateways for SqliteStore {
 
 #[async_trait]
 impl GatewayRows for SqliteTransaction {
-    async fn remove_gateway(&mut self, id: &str) -> Result<Option<GatewayRow>, Error> {
-        let now = self.act().now.saturating_mul(1_000);
+    async fn remove_gateway(&mut self, id: &str, now: i64) -> Result<Option<GatewayRow>, Error> {
         Ok(remove_one(self.connection(), id, now).await?)
     }
 }

@@ -116,7 +116,7 @@ pub async fn a_removed_gateway_comes_back_when_it_is_heard_of(opened: &Opened) {
 
     let in_change = async |id: &str, commits: bool| {
         let mut change = store.begin(act(Actor::administrator(), now / 1_000)).await.unwrap();
-        let removed = change.remove_gateway(id).await.unwrap().map(|row| (row.id, row.document));
+        let removed = change.remove_gateway(id, now).await.unwrap().map(|row| (row.id, row.document));
         change.commit_without_revision();
         if commits {
             assert_eq!(change.commit().await.unwrap(), 0, "no revision");
@@ -133,7 +133,7 @@ pub async fn a_removed_gateway_comes_back_when_it_is_heard_of(opened: &Opened) {
     assert_eq!(changed, [told("b", "1", "", true)]);
 
     // What was heard before the removal does not undo it.
-    note(store, "w", &[row("a", now - 8_000, "2"), row("b", now - 8_000, "2")]).await;
+    note(store, "w", &[row("a", now - 1, "2"), row("b", now - 1, "2")]).await;
     assert_eq!(after(store, third).await.1, []);
     note(store, "w", &[row("a", now + 9_000, "3"), row("b", now + 9_000, "3")]).await;
     let (_, changed) = after(store, third).await;

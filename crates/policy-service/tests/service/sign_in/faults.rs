@@ -328,12 +328,11 @@ async fn a_provider_that_cannot_be_used_delays_nobody_else() {
     let document = |document: Value| Behaviour { document, ..Behaviour::default() };
     let silent = |path| Behaviour { silent: Some(path), ..Behaviour::default() };
     let large = |path| Behaviour { large: Some(path), ..Behaviour::default() };
-    // The cases that wait for an answer wait side by side.
     let mut cases = tokio::task::JoinSet::new();
     for (name, behaviour) in [
-        ("away", None),
         ("a silent document", Some(silent("document"))),
         ("silent keys", Some(silent("keys"))),
+        ("away", None),
         ("a large document", Some(large("document"))),
         ("large keys", Some(large("keys"))),
         ("another issuer", Some(document(json!({"issuer": "http://127.0.0.1:2"})))),
@@ -363,6 +362,10 @@ async fn a_provider_that_cannot_be_used_delays_nobody_else() {
             assert!(others < took || !name.contains("silent"), "{name}: {others:?} {took:?}");
             assert!(answer.text.contains("Try again later") && !answer.text.contains("127.0.0.1"), "{}", answer.text);
         });
+        // Two cases wait for an answer side by side. More at once would keep this thread busy for longer than they wait.
+        if cases.len() == 2 {
+            cases.join_next().await.unwrap().unwrap();
+        }
     }
     for (name, behaviour) in [
         ("a silent token endpoint", silent("token")),

@@ -210,7 +210,7 @@ fn taken<R: Resource>() -> Error {
 
 fn already_there<R: Resource>(id: &str) -> Error {
     Error::conflict(format!(
-        "another {noun} with the id {id:?} exists already; PUT {path}/{{id}} changes it",
+        "another {noun} with the id {id:?} exists already; choose another id, or change that {noun} (PUT {path}/{{id}})",
         noun = R::KIND.noun(),
         path = R::PATH
     ))

@@ -89,6 +89,25 @@ pub fn in_list(visit: &Visit, segments: &[&str], word: &str, id: &str, revision:
     see_other(&visit.at_with(segments, &[("said", word), ("id", id), ("revision", &revision)]))
 }
 
+/// Leads to the list at `segments` after a deletion. If what was to be deleted is not there because this person has deleted
+/// it, the form has arrived twice, and that is no mistake.
+pub async fn deleted(
+    visit: &Visit,
+    segments: &[&str],
+    (subject, id): (Subject, &str),
+    word: &str,
+    done: Result<Done, Problem>,
+) -> Result<Response, Problem> {
+    let revision = match done {
+        Ok(done) => Some(done.revision),
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
+            last(visit, subject, id, word).await?.ok_or(problem)?.revision
+        }
+        Err(problem) => return Err(problem),
+    };
+    Ok(in_list(visit, segments, word, id, revision.filter(|_| !subject.is_beside_policy())))
+}
+
 /// On the page of a row: finds the sentence for `visit`, and the receipt. `holds` says whether a word fits the row.
 pub async fn of_row(
     visit: &mut Visit,
@@ -180,9 +199,15 @@ async fn is_last(
     word: &str,
     revision: Option<i64>,
 ) -> Result<bool, Problem> {
+    let last = last(visit, subject, id, word).await?;
+    Ok(last.is_some_and(|entry| subject.is_beside_policy() || entry.revision == revision))
+}
+
+/// The last change of an object, if it is what the word says, by the person who visits.
+async fn last(visit: &Visit, subject: Subject, id: &str, word: &str) -> Result<Option<Entry>, Problem> {
     let actions = action_of(word);
     if actions.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let filter =
         AuditFilter { kind: Some(subject.word().to_owned()), id: Some(id.to_owned()), ..AuditFilter::default() };
@@ -191,10 +216,9 @@ async fn is_last(
     let is_it = |entry: &Entry| {
         let is_own = entry.actor == person.subject && entry.role.as_deref() == Some(person.role.as_str());
         let is_of_it = entry.kind == subject.word() && entry.id.as_deref() == Some(id);
-        let is_done = actions.iter().any(|action| action.word() == entry.action);
-        is_own && is_of_it && is_done && (subject.is_beside_policy() || entry.revision == revision)
+        is_own && is_of_it && actions.iter().any(|action| action.word() == entry.action)
     };
-    Ok(page.entries.first().is_some_and(is_it))
+    Ok(page.entries.into_iter().next().filter(is_it))
 }
 
 /// The receipt of the change of which the page speaks. `segments` lead to the page.

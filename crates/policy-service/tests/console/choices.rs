@@ -154,3 +154,30 @@ async fn a_subscription_shows_the_plan_that_it_has() {
     bob.do_it(plan, plan, &[("plan", "silver")]).await;
     assert_eq!(service.get("/v1/subscriptions/s-2").await.json()["plan"], "silver");
 }
+
+#[tokio::test]
+async fn a_line_that_is_no_limit_is_told_with_what_would_be_one() {
+    let service = Service::start().await;
+    fill(&service).await;
+    let mut people = people(&service).await;
+    for (field, typed) in [
+        ("limits", "many"),
+        ("limits", "5000"),
+        ("limits", "5000 day"),
+        ("limits", "5000 per week"),
+        ("limits", "-1 per day"),
+        ("limits", "1.5 per day"),
+        ("limits", "5000 per day\nand more"),
+        ("burst", "fast"),
+        ("burst", "10 per"),
+    ] {
+        for action in ["/console/new/plan", "/console/plans/gold/edit"] {
+            let answer = people[1].fill(action, action, &[(field, typed)]).await;
+            is_kept(&answer, action, &[(field, typed)], field, "such as: 5000 per day");
+        }
+    }
+    // What a limit may be stays a rule of /v1.
+    let new = "/console/new/plan";
+    let answer = people[1].fill(new, new, &[("limits", "0 per day")]).await;
+    is_kept(&answer, new, &[("limits", "0 per day")], "limits", "");
+}

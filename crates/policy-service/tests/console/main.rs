@@ -31,3 +31,4 @@ mod secrets;
 mod strange;
 mod subscribing;
 mod truth;
+mod twice;

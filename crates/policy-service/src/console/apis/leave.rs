@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Kind;
+use management::port::{Kind, audit::Subject};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -116,7 +116,6 @@ async fn leave(leave: Leave, Path(id): Path<String>, Sent { visit, form }: Sent)
     };
     match (done, leave) {
         (Ok(done), Leave::Retire) => said::done(&visit, &["apis", &id], (Kind::Api, &id), "retired", &done).await,
-        (Ok(done), Leave::Delete) => Ok(said::in_list(&visit, &["apis"], "deleted", &id, Some(done.revision))),
         (Err(problem), _) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let wrong = Wrong::new(
                 "",
@@ -128,6 +127,9 @@ async fn leave(leave: Leave, Path(id): Path<String>, Sent { visit, form }: Sent)
         (Err(problem), _) if is_in_form(&problem) => {
             page(&visit, leave, &id, problem.status(), &Wrong::of(&problem, |_| String::new())).await
         }
-        (Err(problem), _) => Err(problem),
+        (done, Leave::Delete) => {
+            said::deleted(&visit, &["apis"], (Subject::Row(Kind::Api), &id), "deleted", done).await
+        }
+        (Err(problem), Leave::Retire) => Err(problem),
     }
 }

@@ -1,6 +1,7 @@
 //! Deletes an application, after a question.
 
 use axum::{extract::Path, http::Method, response::Response};
+use management::port::{Kind, audit::Subject};
 use maud::html;
 
 use super::{
@@ -58,7 +59,6 @@ async fn page(visit: &Visit, id: &str, wrong: &Wrong, status: axum::http::Status
 /// Deletes it.
 pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
-        Ok(done) => Ok(said::in_list(&visit, &["applications"], "deleted", &id, Some(done.revision))),
         Err(problem) if problem.status() == axum::http::StatusCode::PRECONDITION_FAILED => {
             let detail =
                 "The application was changed meanwhile. Look at it, and send the form again if you still want it.";
@@ -67,6 +67,6 @@ pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
         Err(problem) if problem.status().as_u16() == 409 => {
             page(&visit, &id, &Wrong::of(&problem, str::to_owned), problem.status()).await
         }
-        Err(problem) => Err(problem),
+        done => said::deleted(&visit, &["applications"], (Subject::Row(Kind::Application), &id), "deleted", done).await,
     }
 }

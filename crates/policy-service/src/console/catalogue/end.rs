@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Role;
+use management::port::{Kind, Role, audit::Subject};
 use maud::html;
 
 use super::{
@@ -66,7 +66,6 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Res
 /// Ends it.
 pub async fn end(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
-        Ok(done) => Ok(said::in_list(&visit, &["subscriptions"], "unsubscribed", &id, Some(done.revision))),
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let detail =
                 "The subscription was changed meanwhile. Look at it, and send the form again if you still want it.";
@@ -75,6 +74,9 @@ pub async fn end(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<R
         Err(problem) if problem.status() == StatusCode::CONFLICT => {
             page(&visit, &id, problem.status(), &Wrong::of(&problem, str::to_owned)).await
         }
-        Err(problem) => Err(problem),
+        done => {
+            let subject = Subject::Row(Kind::Subscription);
+            said::deleted(&visit, &["subscriptions"], (subject, &id), "unsubscribed", done).await
+        }
     }
 }

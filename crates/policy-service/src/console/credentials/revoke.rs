@@ -1,6 +1,7 @@
 //! Revokes a credential, after a question.
 
 use axum::{extract::Path, http::Method, response::Response};
+use management::port::audit::Subject;
 use maud::html;
 
 use super::{
@@ -53,6 +54,6 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
 
 /// Revokes it.
 pub async fn revoke(Path(id): Path<String>, Sent { visit, .. }: Sent) -> Result<Response, Problem> {
-    visit.v1.change(Method::DELETE, &path(&id), None, None).await?;
-    Ok(said::in_list(&visit, &["gateway-credentials"], "revoked", &id, None))
+    let done = visit.v1.change(Method::DELETE, &path(&id), None, None).await;
+    said::deleted(&visit, &["gateway-credentials"], (Subject::GatewayCredential, &id), "revoked", done).await
 }

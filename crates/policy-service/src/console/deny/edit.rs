@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use management::port::Kind;
+use management::port::{Kind, audit::Subject};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -150,16 +150,20 @@ pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<
 
 /// The question before one is deleted.
 pub async fn ask_delete(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
-    let row: DenyPolicy = visit.v1.read(&path(&id)).await?;
-    may(&visit, Method::DELETE, ONE)?;
-    let back = visit.at(&["deny-policies"]);
+    page_delete(&visit, &id, StatusCode::OK, &Wrong::default()).await
+}
+
+async fn page_delete(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Result<Response, Problem> {
+    let row: DenyPolicy = visit.v1.read(&path(id)).await?;
+    may(visit, Method::DELETE, ONE)?;
+    let back = visit.at(ALL_OF_THEM);
     let told: Markup = html! {
         p { "Requests that it refuses are decided by their keys and subscriptions again." }
         p { (what(&row)) ": " strong { (name(&row.value)) } }
     };
     let confirm = Confirm {
         token: visit.frame.token(),
-        to: &visit.at(&["deny-policies", &id, "delete"]),
+        to: &visit.at(&["deny-policies", id, "delete"]),
         etag: row.etag.as_deref(),
         what: told,
         fields: html! {},
@@ -168,11 +172,17 @@ pub async fn ask_delete(Path(id): Path<String>, visit: Visit) -> Result<Response
         is_dangerous: true,
     };
     let title = format!("Delete {id}?");
-    Ok(visit.page(&title, &[("Deny policies", back.clone())], confirm.body(&Wrong::default())))
+    Ok(visit.page_as(status, &title, &[("Deny policies", back.clone())], confirm.body(wrong)))
 }
 
 /// Deletes one.
 pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
-    let deleted = visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await?;
-    Ok(said::in_list(&visit, ALL_OF_THEM, "deleted", &id, Some(deleted.revision)))
+    match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let detail =
+                "The deny policy was changed meanwhile. Look at it, and send the form again if you still want it.";
+            page_delete(&visit, &id, problem.status(), &Wrong::new("", detail)).await
+        }
+        done => said::deleted(&visit, ALL_OF_THEM, (Subject::Row(Kind::DenyPolicy), &id), "deleted", done).await,
+    }
 }

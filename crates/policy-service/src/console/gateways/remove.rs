@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::audit::Subject;
 use maud::html;
 
 use super::{
@@ -67,11 +68,10 @@ fn page(visit: &Visit, id: &str, found: Option<&Gateway>, status: StatusCode, wr
 /// Removes it.
 pub async fn remove(Path(id): Path<String>, Sent { visit, .. }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &below("/v1/gateways", &[&id]), None, None).await {
-        Ok(_) => Ok(said::in_list(&visit, &["gateways"], "removed", &id, None)),
         Err(problem) if problem.status() == StatusCode::CONFLICT => {
             let found = find(&visit, &id).await?;
             Ok(page(&visit, &id, found.as_ref(), problem.status(), &Wrong::of(&problem, |_| String::new())))
         }
-        Err(problem) => Err(problem),
+        done => said::deleted(&visit, &["gateways"], (Subject::Gateway, &id), "removed", done).await,
     }
 }

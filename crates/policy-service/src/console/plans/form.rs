@@ -9,6 +9,9 @@ use super::super::{
     rows::{Limit, Operation, Plan},
 };
 
+/// The spans of time of limits, as rows name them.
+const UNITS: [&str; 5] = ["second", "minute", "hour", "day", "month"];
+
 /// An operation as one line: methods, if it names some, and the path.
 pub fn line(one: &Operation) -> String {
     match &one.methods {
@@ -57,8 +60,14 @@ pub fn fields(form: &Form, wrong: &Wrong, is_new: bool, gives: bool) -> Markup {
     }
 }
 
-/// Fails if lines are typed that a tick would make nothing of.
+/// Fails if a line is no limit, or if lines are typed that a tick would make nothing of.
 pub fn check(form: &Form) -> Result<(), Wrong> {
+    let burst = Some(form.get("burst")).filter(|line| !line.is_empty());
+    for (field, line) in form.lines("limits").map(|line| ("limits", line)).chain(burst.map(|line| ("burst", line))) {
+        if !is_limit(&parsed(line)) {
+            return Err(Wrong::new(field, &not_a_limit(line)));
+        }
+    }
     match form.has("no_operation") && form.lines("operations").next().is_some() {
         true => Err(Wrong::new(
             "operations",
@@ -86,7 +95,19 @@ pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     }
 }
 
-/// A limit from its line. What is none stays what it is, and `/v1` says what is wrong with it.
+fn is_limit(limit: &Value) -> bool {
+    limit["requests"].is_u64() && limit["per"].as_str().is_some_and(|per| UNITS.contains(&per))
+}
+
+fn not_a_limit(line: &str) -> String {
+    format!(
+        "\u{201c}{line}\u{201d} is no limit; expected a whole number of requests, the word per, and one of {}, such as: 5000 per \
+         day",
+        UNITS.join(", ")
+    )
+}
+
+/// A limit from its line. What is none stays what it is, and [`check`] says what is wrong with it.
 fn parsed(line: &str) -> Value {
     let (requests, per) = line.split_once(" per ").or_else(|| line.split_once('/')).unwrap_or((line, ""));
     let digits: String = requests.chars().filter(|character| !character.is_whitespace()).collect();

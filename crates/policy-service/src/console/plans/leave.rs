@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use management::port::{Kind, audit::Subject};
 use maud::html;
 
 use super::{
@@ -56,7 +57,6 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Res
 /// Deletes the plan.
 pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.change(Method::DELETE, &path(&id), None, Some(form.get("etag"))).await {
-        Ok(done) => Ok(said::in_list(&visit, &["plans"], "deleted", &id, Some(done.revision))),
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let wrong = Wrong::new(
                 "",
@@ -68,6 +68,6 @@ pub async fn delete(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
         Err(problem) if is_in_form(&problem) => {
             page(&visit, &id, problem.status(), &Wrong::of(&problem, |_| String::new())).await
         }
-        Err(problem) => Err(problem),
+        done => said::deleted(&visit, &["plans"], (Subject::Row(Kind::Plan), &id), "deleted", done).await,
     }
 }

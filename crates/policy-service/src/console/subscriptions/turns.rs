@@ -110,6 +110,9 @@ async fn page(
 ) -> Result<Response, Problem> {
     let seen = find(visit, id).await?;
     let Turn { what, title, words, reason, is_dangerous, .. } = turn;
+    // Somebody was faster, or the block has ended by itself.
+    let is_over = what == UNBLOCK.what && seen.row.block.is_none();
+    let words = if is_over { "It is not blocked, so there is nothing to end." } else { words };
     let (to, back) = (visit.at(&["subscriptions", id, what]), visit.at(&["subscriptions", id]));
     let confirm = Confirm {
         token: visit.frame.token(),

@@ -1,6 +1,7 @@
 //! Revokes a token, after a question.
 
 use axum::{extract::Path, http::Method, response::Response};
+use management::port::audit::Subject;
 use maud::html;
 
 use super::{
@@ -49,6 +50,6 @@ pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Probl
 
 /// Revokes it.
 pub async fn revoke(Path(id): Path<String>, Sent { visit, .. }: Sent) -> Result<Response, Problem> {
-    visit.v1.change(Method::DELETE, &path(&id), None, None).await?;
-    Ok(said::in_list(&visit, &["tokens"], "revoked", &id, None))
+    let done = visit.v1.change(Method::DELETE, &path(&id), None, None).await;
+    said::deleted(&visit, &["tokens"], (Subject::Token, &id), "revoked", done).await
 }

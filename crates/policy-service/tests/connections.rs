@@ -108,22 +108,23 @@ fn room() -> usize {
     usize::try_from(maximum.unwrap_or(1 << 20)).unwrap().saturating_sub(300)
 }
 
-/// The time that a block or an unblock takes on a new connection.
-async fn block(program: &Program, action: &str) -> Duration {
-    let begun = Instant::now();
+/// Blocks or unblocks on a new connection, which must find a place soon. How soon is measured by `make load`.
+async fn block(program: &Program, action: &str) {
     let url = format!("{}/v1/subscriptions/s-1/{action}", program.url);
     let request = support::client().post(url).bearer_auth(TOKEN).timeout(Duration::from_secs(10));
     let response = request.send().await.expect("an answer");
     assert_eq!(response.status(), 200);
-    begun.elapsed()
 }
 
-/// A gateway between two polls. Its connection is open and idle.
-struct Resting(TcpStream);
+/// A gateway between two polls. Its connection is open and idle, for less than the service allows.
+struct Resting(TcpStream, Instant);
+
+/// How long it rests at most: a quarter of what the service allows.
+const REST: Duration = Duration::from_secs(15);
 
 impl Resting {
     async fn start(address: SocketAddr) -> Self {
-        let mut gateway = Self(TcpStream::connect(address).await.unwrap());
+        let mut gateway = Self(TcpStream::connect(address).await.unwrap(), Instant::now());
         gateway.ask().await;
         gateway
     }
@@ -139,6 +140,14 @@ impl Resting {
             assert!(count > 0, "the connection of a gateway was closed");
         }
         assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        self.1 = Instant::now();
+    }
+
+    /// Sends a request if it has rested for long, on a busy machine.
+    async fn go_on(&mut self) {
+        if self.1.elapsed() > REST {
+            self.ask().await;
+        }
     }
 }
 
@@ -160,17 +169,27 @@ async fn management_and_gateways_find_a_place(program: Program, count: usize, fr
         };
         // This request proves the gateway's connection.
         assert_eq!(ask(0).await.unwrap().status(), 304);
-        polls.push(tokio::spawn(ask(50)));
+        polls.push(tokio::spawn(async move {
+            loop {
+                let begun = Instant::now();
+                let answer = ask(50).await;
+                // On a busy machine the connections take longer than a poll.
+                let is_over = begun.elapsed() >= Duration::from_secs(49);
+                if !(is_over && answer.as_ref().is_ok_and(|answer| answer.status() == 304)) {
+                    return answer;
+                }
+            }
+        }));
     }
     let mut resting = Resting::start(address).await;
     let mut flood = tokio::spawn(hold(address, count, from, opening));
-    let mut slowest = Duration::ZERO;
     // While connections arrive, unblocks change nothing, so the polls stay held.
     let held = loop {
         tokio::select! {
             held = &mut flood => break held.unwrap(),
-            () = time::sleep(Duration::from_millis(50)) => slowest = slowest.max(block(&program, "unblock").await),
+            () = time::sleep(Duration::from_millis(50)) => block(&program, "unblock").await,
         }
+        resting.go_on().await;
     };
     assert_eq!(held.len(), count);
     for poll in &mut polls {
@@ -181,20 +200,19 @@ async fn management_and_gateways_find_a_place(program: Program, count: usize, fr
     }
     // The same while all connections are open.
     for _ in 0..20 {
-        slowest = slowest.max(block(&program, "unblock").await);
+        block(&program, "unblock").await;
+        resting.go_on().await;
     }
     resting.ask().await;
     let page = support::client().get(format!("{}/v1/policy", program.url)).basic_auth("gw", Some("secret")).send();
     assert_eq!(page.await.expect("a gateway that starts gets its policy").status(), 200);
-    slowest = slowest.max(block(&program, "block").await);
+    block(&program, "block").await;
     for poll in polls {
         let answered = poll.await.unwrap().expect("an answer to the held poll");
         assert_eq!(answered.status(), 200);
         let page: Value = answered.json().await.unwrap();
         assert_eq!(page["subscriptions"][0]["state"], "BLOCKED");
     }
-    println!("{count} connections: the slowest change took {slowest:?}");
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     let log = program.log();
     let lines = log.lines().filter(|line| line.contains("connection")).count();
     assert!((1..=5).contains(&lines), "{lines} lines of the log are about connections\n{log}");

@@ -182,7 +182,7 @@ async fn edits_on_a_capture_lose_no_request_and_fetch_no_policy() {
         .await
         .unwrap();
         let asked = load.end().await.unwrap();
-        assert!(asked > 100, "{name}: {asked}");
+        assert!(asked > 20, "{name}: only {asked} requests were sent during the edits");
         assert_eq!(fetches(captured.envoy.admin()).await, fetched, "{name}: full policies");
         captured.stop().await;
     }

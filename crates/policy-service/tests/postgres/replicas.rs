@@ -157,7 +157,8 @@ async fn a_service_that_is_killed_in_the_middle_loses_nothing_and_stops_nobody()
         };
         // After some writes, and in the middle of one: each takes longer than a millisecond.
         let kill = async {
-            while written.get() < 6 {
+            let begun = std::time::Instant::now();
+            while written.get() < 6 && begun.elapsed() < SOON {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             killed.signal("-KILL");

@@ -8,6 +8,9 @@ use tokio::task::JoinSet;
 
 use crate::support::{Answer, Options, Service, TOKEN, digest, envoy::Envoy, send};
 
+/// How long anything may take that a test waits for.
+const SOON: Duration = Duration::from_secs(60);
+
 /// Two gateways that see everything, and one that sees `api-1` alone.
 const OPTIONS: Options = Options {
     page_rows: 5_000,
@@ -112,7 +115,9 @@ async fn case(
     let before_it = service.revision().await;
     let polling = async {
         // The change is made meanwhile.
+        let begun = Instant::now();
         while envoy.revision == before_it {
+            assert!(begun.elapsed() < SOON, "{name}: the change does not come");
             tokio::time::sleep(Duration::from_millis(10)).await;
             envoy.call(0).await;
         }
@@ -468,7 +473,9 @@ async fn a_wait_holds_no_lock_and_no_connection() {
         let request = request.json(&json!({"application": "app-1", "sha256": digest(number)}));
         waiting.spawn(async move { send(request).await });
     }
+    let begun = Instant::now();
     while keys().await < before + 40 {
+        assert!(begun.elapsed() < SOON, "not all keys are made");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for number in 0..20 {

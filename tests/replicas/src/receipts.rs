@@ -1,10 +1,7 @@
 //! How long a receipt takes with 1, 10 and 100 gateways that poll as the filter does, beside a real Envoy; and whether each
 //! complete receipt is true there. What gateways cost is measured in `idle`.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use testkit::{

@@ -119,10 +119,13 @@ async fn find(Sent { visit, form }: Sent) -> Result<Response, Problem> {
 /// The words for a text that nothing has. Only who may open keys finds them by their ids.
 fn missing(visit: &Visit) -> &'static str {
     match visit.may(Method::GET, ONE_KEY) {
-        true => "No key, application, subscription or API that you may see has this as its id or in its name.",
+        true => {
+            "No key that you may see has this id, and no application, subscription or API has this in its id or name."
+        }
         false => {
-            "No subscription or API that you may see has this as its id or in its name, and it is no key that you may \
-             see. You find a key by the key itself or its SHA-256, not by its id."
+            "No API that you may see has this in its id or name, and no subscription in its id or in the name or owner of \
+             its application. It is no key that you may see, either. You find a key by the key itself or its SHA-256, not by \
+             its id."
         }
     }
 }
@@ -158,7 +161,7 @@ async fn look(visit: &Visit, what: &str) -> Result<Found, Problem> {
         let digest = key.sha256.clone().unwrap_or_default();
         found.key = look_up(visit, &json!({"sha256": digest})).await?.ok();
     }
-    found.subscriptions.extend(by_id(visit, &below("/v1/subscriptions", &[what])).await?);
+    found.subscriptions = by_name(visit, "/v1/subscriptions", what, below("/v1/subscriptions", &[what])).await?;
     found.applications = by_name(visit, "/v1/applications", what, applications::path(what)).await?;
     found.apis = by_name(visit, "/v1/apis", what, below("/v1/apis", &[what])).await?;
     Ok(found)

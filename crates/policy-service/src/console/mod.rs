@@ -8,6 +8,7 @@
 //! Pages work without scripts. The database is not asked here, except for figures beside rows that a route has answered
 //! to this person already.
 
+mod after_session;
 mod apis;
 mod applications;
 mod audit;
@@ -23,7 +24,6 @@ mod gateways;
 mod history;
 mod key_text;
 mod keys;
-mod late;
 mod mine;
 mod parts;
 mod plans;

@@ -71,6 +71,23 @@ pub fn made(visit: &Visit, segments: &[&str], word: &str, revision: i64) -> Resp
     see_other(&visit.at_with(segments, &[("said", word), ("revision", &revision.to_string())]))
 }
 
+/// The same for a form that makes a row. If it was there already, it was made by the same form, or is as that asks.
+pub async fn created(
+    visit: &Visit,
+    segments: &[&str],
+    (kind, id): (Kind, &str),
+    done: &Done,
+) -> Result<Response, Problem> {
+    let word = "created";
+    if done.is_new {
+        return Ok(made(visit, segments, word, done.revision));
+    }
+    match last(visit, Subject::Row(kind), id, word).await?.and_then(|entry| entry.revision) {
+        Some(revision) if revision == done.revision => Ok(made(visit, segments, word, revision)),
+        _ => as_it_was(visit, segments, kind, id).await,
+    }
+}
+
 /// The same for a form that asked for what was so already.
 pub async fn as_it_was(visit: &Visit, segments: &[&str], kind: Kind, id: &str) -> Result<Response, Problem> {
     let found = visit.console.store().find(kind, id).await?;

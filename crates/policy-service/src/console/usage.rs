@@ -3,6 +3,7 @@
 //! The figures are those of `/v1/usage`, added up by the database, and for the same rows.
 
 use axum::{Router, response::Response, routing::get};
+use keygate::reason::Reason;
 use management::{
     access,
     port::{overview::Spent, usage::UsageFilter},
@@ -84,7 +85,7 @@ async fn figures(visit: &Visit, api: &str, application: &str, days: &str) -> Res
     let (allowed, refused) = (sum(|bar| bar.allowed), sum(|bar| bar.refused));
     Ok(html! {
         @if spent.is_empty() {
-            (empty("No request was reported in this time. Gateways report a few seconds after they have served a request.", None))
+            (empty("No request was reported in this time. Gateways report about once a minute.", None))
         } @else {
             section.panel aria-labelledby="usage-title" {
                 h2 #usage-title { "Requests" }
@@ -131,7 +132,11 @@ fn reasons(spent: &[Spent]) -> Vec<(Markup, u64)> {
     }
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
-    sums.into_iter().map(|(reason, sum)| (html! { code { bdi { (reason) } } }, sum)).collect()
+    let when = |reason: &str| Reason::parse(reason).map(Reason::when);
+    let cell = |reason: &str| {
+        html! { code { bdi { (reason) } } @if let Some(when) = when(reason) { br; span.hint { (when) } } }
+    };
+    sums.into_iter().map(|(reason, sum)| (cell(reason), sum)).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use axum::{
 use management::port::{Actor, Principal, Role};
 use maud::Markup;
 
-use super::{Console, form::Form, frame::Frame, late, v1::V1};
+use super::{Console, after_session, form::Form, frame::Frame, v1::V1};
 use crate::{
     auth::{
         Flaw, Identity,
@@ -190,7 +190,7 @@ impl FromRequest<Console> for Sent {
             _ => false,
         };
         if !is_ours && is_from_here {
-            let page = late::of_another_session(&visit.frame, &visit.principal, parts.uri.path(), &form);
+            let page = after_session::of_another_session(&visit.frame, &visit.principal, parts.uri.path(), &form);
             return Err(html(StatusCode::FORBIDDEN, &page));
         }
         if !is_ours {
@@ -210,9 +210,9 @@ async fn without_session(console: &Console, parts: &Parts, body: axum::body::Bod
     let path = parts.uri.path();
     let is_ended = matches!(parts.extensions.get(), Some(Identity::Nobody(Flaw::Ended)));
     let why = if is_ended { "Your session has ended" } else { "You are not signed in" };
-    late::may_be_kept(path, &form).then(|| {
+    after_session::may_be_kept(path, &form).then(|| {
         let why = format!("{why}, so nothing was changed.");
-        let page = late::without_session(console.0.sign_in.prefix(), path, &form, &why);
+        let page = after_session::without_session(console.0.sign_in.prefix(), path, &form, &why);
         (challenge(), html(StatusCode::UNAUTHORIZED, &page)).into_response()
     })
 }

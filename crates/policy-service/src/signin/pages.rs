@@ -51,7 +51,7 @@ impl Asking<'_> {
                 @if let Some(place) = place { input type="hidden" name=(PLACE_FIELD) value=(place); }
                 div.field {
                     label for="token" { "Token" }
-                    p.hint #token-hint { "An administrator makes tokens. They begin with kgt_." }
+                    p.hint #token-hint { "An administrator makes tokens, which begin with kgt_. The first administrator signs in with the admin token of the service's settings." }
                     input #token name="token" type="password" autocomplete="off" required maxlength="1024"
                         aria-describedby="token-hint";
                 }

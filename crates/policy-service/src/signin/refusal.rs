@@ -79,7 +79,7 @@ impl Refusal {
             Self::Denied(_) => "The identity provider did not let you in.",
             Self::Away(_) => "The identity provider cannot be used at the moment. Try again later.",
             Self::NoClaim(_) | Self::UnknownRole { .. } => {
-                "The identity provider names no role for you that this service knows. Ask an administrator for one."
+                "The identity provider names no role for you that this service knows, or several. Ask an administrator for exactly one."
             }
             Self::BadSubject { .. } => "The identity provider's name for you cannot be used. Tell an administrator.",
             Self::Unverified => "Your email address is not verified. Verify it at the identity provider.",

@@ -25,6 +25,7 @@ async fn the_audit_log_is_filtered_paged_and_taken_away() {
     assert!(!second.links(&next) && second.links("/console/audit"), "the latest entries are one click away");
     let page = audrey.page("/console/audit?kind=subscription&action=block").await;
     let text = page.one("main").text.clone();
+    assert!(text.contains("shop at orders, blocked"), "{text}");
     assert!(text.contains("s-1") && text.contains("calc") && !text.contains("plan-1"), "{text}");
     // What changed, field by field.
     assert!(text.contains("state") && text.contains("UNBLOCKED") && text.contains("BLOCKED"), "{text}");

@@ -31,8 +31,10 @@ async fn the_search_leads_to_pages_that_open_and_says_what_it_looks_for() {
             if is_publisher && what == "k-1" {
                 assert!(text.contains("by the key itself or its SHA-256, not by its id"), "{text}");
             } else if what == "nothing" && !is_publisher {
-                assert!(text.contains("No key, application, subscription or API that you may see"), "{text}");
+                assert!(text.contains("No key that you may see has this id"), "{text}");
             }
+            // Whoever sees the subscription finds it by its application.
+            assert!(what != "shop" || page.links("/console/subscriptions/s-1"), "{text}");
             opens_all(person, &page, &what).await;
         }
         if person.open("/console/explain").await.status == 200 {

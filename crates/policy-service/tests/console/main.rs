@@ -18,6 +18,7 @@ mod blocking;
 mod choices;
 mod demo;
 mod dom;
+mod empty;
 mod finding;
 mod foundation;
 mod keys;

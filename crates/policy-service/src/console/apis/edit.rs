@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Wrong, actions, has_owner, hidden, is_in_form, status_of},
+        parts::field::{Wrong, actions, has_owner, hidden, is_in_form, is_named, status_of},
         rows::Api,
         said, stale,
         visit::{Sent, Visit},
@@ -49,12 +49,15 @@ fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
 
 /// Makes an API.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    if let Err(wrong) = is_named(&form, "API") {
+        return Ok(page_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
+    }
     let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
     write(&form, &mut row, gives(&visit));
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            Ok(said::made(&visit, &["apis", id], "created", done.revision))
+            said::created(&visit, &["apis", id], (Kind::Api, id), &done).await
         }
         Err(problem) if is_in_form(&problem) => {
             Ok(page_new(&visit, status_of(&problem), &form, &Wrong::of(&problem, field_of)))

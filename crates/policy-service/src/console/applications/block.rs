@@ -15,7 +15,7 @@ use super::{
         parts::{
             confirm::Confirm,
             field::{Field, Wrong, is_in_form},
-            table::{counted, facts, name, number},
+            table::{counted, facts, name},
         },
         rows::{Block, Preview},
         said,
@@ -60,7 +60,7 @@ async fn page(
         what: html! {
             p { "All requests of " strong { (name(row.title())) } " are refused, to every API, until somebody unblocks it. It concerns "
                 strong { (counted(preview.keys, "key", "keys")) } " and the traffic of "
-                strong { (number(preview.requests_last_day)) } " allowed requests in the last day." }
+                strong { (counted(preview.requests_last_day, "allowed request", "allowed requests")) } " in the last day." }
         },
         fields: html! {
             (Field::new("reason", "Reason", "For those who operate and audit. The subscriber does not see it.").lines(2, form, wrong))

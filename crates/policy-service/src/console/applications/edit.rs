@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         form::Form,
-        parts::field::{Field, Wrong, actions, has_owner, hidden, is_in_form, status_of},
+        parts::field::{Field, Wrong, actions, has_owner, hidden, is_in_form, is_named, status_of},
         rows::List,
         said, stale,
         visit::{Sent, Visit},
@@ -59,6 +59,9 @@ fn owner(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
 
 /// Makes an application.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    if let Err(wrong) = is_named(&form, "application") {
+        return Ok(new_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
+    }
     let mut row = Map::new();
     for name in ["id", "name", "owner"] {
         if !form.get(name).is_empty() {
@@ -68,7 +71,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            Ok(said::made(&visit, &["applications", id], "created", done.revision))
+            said::created(&visit, &["applications", id], (Kind::Application, id), &done).await
         }
         Err(problem) if is_in_form(&problem) => {
             Ok(new_page(&visit, status_of(&problem), &form, &Wrong::of(&problem, str::to_owned)))

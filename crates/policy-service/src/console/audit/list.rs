@@ -3,11 +3,13 @@
 use axum::{http::StatusCode, response::Response};
 use management::port::audit::{Action, Subject};
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::{
     super::{
         fields::table_of,
         parts::{
+            badge::words,
             field::{Field, Wrong},
             table::{counted, empty, name, table},
             time::time,
@@ -103,7 +105,10 @@ fn rows(visit: &Visit, entries: &[Entry]) -> Vec<Vec<Markup>> {
         vec![
             time(entry.at),
             html! { div.actor { (name(&entry.actor)) @if let Some(role) = &entry.role { br; span.hint { (name(role)) } } } },
-            html! { strong { (entry.action) } " " (entry.kind) @if let Some(id) = &entry.id { " " code { (name(id)) } } },
+            html! {
+                strong { (entry.action) } " " (entry.kind) @if let Some(id) = &entry.id { " " code { (name(id)) } }
+                @if let Some(about) = about(entry) { br; span.hint { (name(&about)) } }
+            },
             html! { @match entry.revision {
                 Some(revision) => a href=(visit.at(&["history", &revision.to_string()])) { (revision) },
                 None => span.none { "–" },
@@ -113,6 +118,24 @@ fn rows(visit: &Visit, entries: &[Entry]) -> Vec<Vec<Markup>> {
         ]
     };
     entries.iter().map(row).collect()
+}
+
+/// What an entry is about, besides its id: whose subscription or key, or who gets a token.
+fn about(entry: &Entry) -> Option<String> {
+    let row = entry.after.as_ref().or(entry.before.as_ref())?;
+    let text = |name: &str| row.get(name).and_then(Value::as_str);
+    let block = entry.after.as_ref().filter(|_| entry.action == "block").and_then(|row| row.get("block"));
+    let state = block.and_then(|block| block.get("state")).and_then(Value::as_str);
+    match entry.kind.as_str() {
+        "subscription" => {
+            let state = state.map(|state| format!(", {}", words(state).to_lowercase())).unwrap_or_default();
+            Some(format!("{} at {}{state}", text("application")?, text("api")?))
+        }
+        "key" => Some(format!("of {}", text("application")?)),
+        "token" => Some(format!("{} {}", text("role")?, text("subject")?)),
+        "gateway_credential" | "gateway" => text("client_id").map(|client_id| format!("of {client_id}")),
+        _ => None,
+    }
 }
 
 fn details(entry: &Entry) -> Markup {

@@ -20,7 +20,7 @@ use super::{
     },
     route::{ALL, Credential, refused},
 };
-use crate::http::problem::Problem;
+use crate::{http::problem::Problem, web::place::below};
 
 /// The form.
 pub async fn ask(visit: Visit) -> Result<Response, Problem> {
@@ -77,13 +77,35 @@ pub fn chosen(form: &Form) -> Result<Value, Wrong> {
     }
 }
 
+/// Fails if an API is typed that there is not: its gateways would refuse everything. What was there before may stay.
+pub async fn there_are(visit: &Visit, form: &Form) -> Result<(), Wrong> {
+    let before: Vec<&str> = form.lines("apis_shown").collect();
+    if form.get("sees") != "some" {
+        return Ok(());
+    }
+    for id in form.lines("apis").filter(|id| !before.contains(id)) {
+        let found: Result<Value, Problem> = visit.v1.read(&below("/v1/apis", &[id])).await;
+        if found.is_err_and(|problem| problem.status() == StatusCode::NOT_FOUND) {
+            return Err(Wrong::new(
+                "apis",
+                &format!("there is no API with the id {id:?}; expected ids of APIs, one a line"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Makes it.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     may(&visit).await?;
     let mut body = Map::new();
     body.insert("client_id".to_owned(), form.get("client_id").into());
     let scope = chosen(&form).map(|apis| body.insert("apis".to_owned(), apis));
-    if let Err(wrong) = scope.and_then(|_| end(&form, &mut body)) {
+    let scope = match scope {
+        Ok(_) => there_are(&visit, &form).await,
+        Err(wrong) => Err(wrong),
+    };
+    if let Err(wrong) = scope.and_then(|()| end(&form, &mut body)) {
         return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
     }
     match secrets::make(&visit, ALL, &Value::Object(body), &form).await {

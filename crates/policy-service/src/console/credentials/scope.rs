@@ -19,7 +19,7 @@ use super::{
         secrets::field_of,
         visit::{Sent, Visit},
     },
-    make::{chosen, scope},
+    make::{chosen, scope, there_are},
     route::{ONE, find, path, refused},
 };
 use crate::http::problem::Problem;
@@ -64,6 +64,9 @@ pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
         Ok(apis) => json!({"apis": apis}),
         Err(wrong) => return page(&visit, &id, StatusCode::UNPROCESSABLE_ENTITY, Some(&form), &wrong).await,
     };
+    if let Err(wrong) = there_are(&visit, &form).await {
+        return page(&visit, &id, StatusCode::UNPROCESSABLE_ENTITY, Some(&form), &wrong).await;
+    }
     match visit.v1.change(Method::PUT, &path(&id), Some(&body), None).await {
         Ok(_) => Ok(said::in_list(&visit, &["gateway-credentials"], "saved", &id, None)),
         Err(problem) if is_in_form(&problem) => {

@@ -26,7 +26,7 @@ pub fn shown(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
     let form = &again(form);
     html! {
         p { "The service decides this request by the same rules as a gateway, and says which rule decides. It sends nothing and changes nothing." }
-        (wrong.summary())
+        (wrong.summary_of_question())
         form.panel method="post" action=(visit.at(&["explain"])) {
             (visit.frame.token())
             (Field::new("method", "Method", "").text(form, wrong))

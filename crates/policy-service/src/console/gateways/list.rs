@@ -172,7 +172,7 @@ fn rows(visit: &Visit, gateways: &[Gateway]) -> Vec<Vec<Markup>> {
             // To the minute: a time that changes with each look would replace the table under the reader's hands.
             time(gateway.last_seen.saturating_sub(gateway.last_seen.rem_euclid(60))),
             html! {
-                @match gateway.trouble() {
+                @match gateway.trouble(visit.now) {
                     Some(trouble) => span.trouble { (name(&trouble)) },
                     None => span.none { "nothing" },
                 }

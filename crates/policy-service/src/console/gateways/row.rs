@@ -33,6 +33,9 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// Seconds after which a live gateway that is behind does not just need a moment.
+const QUIET: i64 = 10;
+
 impl Gateway {
     /// What people call it.
     pub fn title(&self) -> &str {
@@ -40,7 +43,9 @@ impl Gateway {
     }
 
     /// What stands in the way of a live gateway, in words: it is behind, workers lag, or it refuses a revision.
-    pub fn trouble(&self) -> Option<String> {
+    ///
+    /// `now` is in Unix seconds.
+    pub fn trouble(&self, now: i64) -> Option<String> {
         if let Some(refused) = &self.refused {
             return Some(refused.words());
         }
@@ -56,6 +61,12 @@ impl Gateway {
                     .to_owned(),
             ),
             ("gone", _) => Some("It was silent for so long that receipts do not count it. Remove it if it is not coming back.".to_owned()),
+            // A gateway that runs holds a poll, and calls again at once after it.
+            (_, Some(1..)) if now.saturating_sub(self.last_seen) > QUIET => Some(
+                "It has not taken the latest revision, and has not called for some seconds. If it was stopped, it is called \
+                 silent as soon as its next call is overdue. If it runs, its log says why a call fails."
+                    .to_owned(),
+            ),
             (_, Some(1..)) => Some("It has not taken the latest revision yet. That takes a second or so.".to_owned()),
             (_, None) if self.revision.is_none() => {
                 Some("It has not shown yet by which revision it decides. An old filter never does: update it.".to_owned())
@@ -91,14 +102,17 @@ impl Refused {
 mod tests {
     use super::*;
 
+    const NOW: i64 = 1_800_000_000;
+
     #[test]
     fn trouble_is_told_with_what_to_do() {
         let live = Gateway { state: "live".to_owned(), revision: Some(5), behind: Some(0), ..Gateway::default() };
-        assert_eq!(live.trouble(), None);
-        assert_eq!(Gateway { lagging: Some(0), ..live.clone() }.trouble(), None);
+        assert_eq!(live.trouble(NOW), None);
+        assert_eq!(Gateway { lagging: Some(0), ..live.clone() }.trouble(NOW), None);
         let refused = |reason: &str| Some(Refused { revision: 7, reason: reason.to_owned() });
         for (gateway, part) in [
-            (Gateway { behind: Some(2), ..live.clone() }, "latest revision"),
+            (Gateway { behind: Some(2), last_seen: NOW, ..live.clone() }, "a second or so"),
+            (Gateway { behind: Some(2), last_seen: NOW - 11, ..live.clone() }, "has not called for some seconds"),
             (Gateway { lagging: Some(2), ..live.clone() }, "2 of its workers"),
             (Gateway { revision: None, behind: None, ..live.clone() }, "not shown"),
             (Gateway { state: "silent".to_owned(), ..live.clone() }, "does not hear"),
@@ -108,7 +122,7 @@ mod tests {
             (Gateway { refused: refused("page"), ..live.clone() }, "policy-service check"),
             (Gateway { refused: refused("other"), ..live.clone() }, "log of this Envoy"),
         ] {
-            assert!(gateway.trouble().is_some_and(|words| words.contains(part)), "{gateway:?}");
+            assert!(gateway.trouble(NOW).is_some_and(|words| words.contains(part)), "{gateway:?}");
         }
     }
 }

@@ -61,7 +61,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
         Ok(diff) => diff,
         Err(problem) if matches!(problem.status().as_u16(), 400 | 410) && problem.wrong_field() != Some("cursor") => {
             let wrong = Wrong::of(&problem, str::to_owned);
-            let body = html! { (wrong.summary()) (between(&visit, asked, &wrong)) };
+            let body = html! { (wrong.summary_of_question()) (between(&visit, asked, &wrong)) };
             return Ok(visit.page_as(problem.status(), "Compare two revisions", &trail, body));
         }
         Err(problem) => return Err(problem),

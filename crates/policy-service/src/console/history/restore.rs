@@ -79,7 +79,7 @@ fn trail(visit: &Visit) -> [(&'static str, String); 1] {
 fn question(visit: &Visit, status: StatusCode, latest: i64, form: &Form, wrong: &Wrong) -> Response {
     let body = html! {
         p { "A restore makes a new revision with the rows of an earlier one. The latest is " strong { (latest) } "." }
-        (wrong.summary())
+        (wrong.summary_of_question())
         form.panel method="post" action=(visit.at(&["restore"])) {
             (visit.frame.token()) (hidden("step", "preview"))
             (Field::new("revision", "Go back to revision", "").typed("number", form, wrong))

@@ -71,7 +71,7 @@ pub fn rotation(visit: &Visit, key: &Key, next: &str, may_revoke: bool) -> Marku
                     @if works {
                         strong { "Now: " } "give the new key to each client. Both keys work until " (time_or(key.expires_at, "it is revoked"))
                         ". The old key was last used: " strong { (time_or(key.last_used, "not known")) } "."
-                        p.hint { "Gateways report uses a few seconds after a request. Load the page again to look." }
+                        p.hint { "Gateways report uses about once a minute. Load the page again to look." }
                     } @else { span.done { "Done: " } "the time with two keys is over." }
                 }
                 li {

@@ -30,14 +30,24 @@ impl Wrong {
         self.detail.is_empty()
     }
 
-    /// The summary above the form. It leads to the field.
+    /// The summary above a form that would change something. It names the field, and leads to it.
     pub fn summary(&self) -> Markup {
+        self.summary_after(html! { strong { "Nothing was changed." } " " })
+    }
+
+    /// The summary above a form that only asks.
+    pub fn summary_of_question(&self) -> Markup {
+        self.summary_after(html! {})
+    }
+
+    fn summary_after(&self, first: Markup) -> Markup {
+        let words = self.field.replace('_', " ");
         html! {
             @if !self.detail.is_empty() {
                 div.alert role="alert" tabindex="-1" data-focus="" {
-                    p { strong { "Nothing was changed." } " "
+                    p { (first)
                         @if self.field.is_empty() { bdi { (self.detail) } }
-                        @else { a href={ "#" (self.field) } { bdi { (self.detail) } } }
+                        @else { a href={ "#" (self.field) } { (words) ": " bdi { (self.detail) } } }
                     }
                 }
             }
@@ -51,6 +61,14 @@ impl Wrong {
 
     fn of_field(&self, name: &str) -> Option<&str> {
         (!name.is_empty() && self.field == name).then_some(self.detail.as_str())
+    }
+}
+
+/// Fails if a form for something new gives it neither a name nor an id. Nobody would find it again.
+pub fn is_named(form: &Form, what: &str) -> Result<(), Wrong> {
+    match form.get("id").is_empty() && form.get("name").is_empty() {
+        true => Err(Wrong::new("name", &format!("empty; expected a name for the {what}, or an id"))),
+        false => Ok(()),
     }
 }
 

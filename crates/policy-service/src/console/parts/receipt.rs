@@ -61,14 +61,16 @@ pub fn state(receipt: &Receipt, place: &str) -> Markup {
                     "Complete: " (counted(*live, "live gateway decides", "live gateways decide")) " by it, with all workers. "
                     "No request that arrives from now on is decided by the older policy." }
             } @else {
-                p { strong { (have) " of " (counted(*live, "live gateway", "live gateways")) } " decide by it."
+                p { strong { (have) " of " (counted(*live, "live gateway", "live gateways")) } (if *live == 1 { " decides by it." } else { " decide by it." })
                     @if *live > 0 { " " progress max=(live) value=(have) aria-label="Gateways that decide by it" {} } }
                 @if missing.count() > 0 { p { "Not yet: " (listed(missing)) } }
                 @if silent.count() > 0 {
                     p.warn { span.shape aria-hidden="true" { "!" }
-                        (counted(silent.count(), "gateway is silent", "gateways are silent")) ": " (listed(silent))
+                        (counted(silent.count(), "gateway is silent", "gateways are silent"))
+                        @if !silent.names().is_empty() { ": " (listed(silent)) }
                         ". The service does not hear from " (if silent.count() == 1 { "it" } else { "them" })
-                        ". Requests there may still be decided by the older policy, until it is heard of again or its policy expires." }
+                        ". Requests there may still be decided by the older policy, until it is heard of again or its policy expires. "
+                        "An operator removes a gateway that was stopped for good from the list of gateways." }
                 }
                 @if missing.count() == 0 && silent.count() == 0 {
                     p.warn { span.shape aria-hidden="true" { "!" }

@@ -17,7 +17,7 @@ use super::{
         said, stale,
         visit::{Sent, Visit},
     },
-    form::{check, field_of, fields, filled, fresh, write},
+    form::{check, field_of, fields, filled, fresh, is_something, write},
     route::{CHANGE, CREATE, path},
 };
 use crate::http::{problem::Problem, request_id::made};
@@ -49,7 +49,7 @@ fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
 
 /// Makes a plan.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
-    if let Err(wrong) = check(&form) {
+    if let Err(wrong) = check(&form).and_then(|()| is_something(&form)) {
         return Ok(page_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
     }
     let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
@@ -57,7 +57,7 @@ pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
-            Ok(said::made(&visit, &["plans", id], "created", done.revision))
+            said::created(&visit, &["plans", id], (Kind::Plan, id), &done).await
         }
         Err(problem) if is_in_form(&problem) => {
             Ok(page_new(&visit, status_of(&problem), &form, &Wrong::of(&problem, field_of)))

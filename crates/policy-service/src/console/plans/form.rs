@@ -77,6 +77,15 @@ pub fn check(form: &Form) -> Result<(), Wrong> {
     }
 }
 
+/// Fails if a form for a new plan has nothing in it.
+pub fn is_something(form: &Form) -> Result<(), Wrong> {
+    let is_empty = |field| form.get(field).is_empty();
+    match ["id", "limits", "burst", "operations"].into_iter().all(is_empty) && !form.has("no_operation") {
+        true => Err(Wrong::new("id", "the form is empty; expected at least an id, a limit or an operation")),
+        false => Ok(()),
+    }
+}
+
 /// Writes what the form says into a row, and leaves alone what the form does not have.
 pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     let limits: Vec<Value> = form.lines("limits").map(parsed).collect();

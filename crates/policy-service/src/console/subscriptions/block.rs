@@ -42,8 +42,8 @@ fn page(
     told: Markup,
 ) -> Response {
     let title = match seen.row.block {
-        Some(_) => format!("Change the block of {}", seen.application()),
-        None => format!("Block {}", seen.application()),
+        Some(_) => format!("Change the block of {} at {}", seen.application(), seen.row.api()),
+        None => format!("Block {} at {}", seen.application(), seen.row.api()),
     };
     let body = html! {
         (told)

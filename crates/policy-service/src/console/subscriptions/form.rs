@@ -9,7 +9,7 @@ use super::{
         form::Form,
         parts::{
             field::{Field, Wrong, actions, hidden, is_not_ignored},
-            table::{counted, number},
+            table::counted,
             time::time,
         },
         rows::{Block, Preview, Subscription},
@@ -84,7 +84,7 @@ pub fn block(visit: &Visit, row: &Subscription, concerned: &Concerned, form: &Fo
             (hidden("seen", &seen(row)))
             p { "It concerns " strong { (counted(both.applications, "application", "applications")) } ", "
                 strong { (counted(both.keys, "key", "keys")) } " and the traffic of "
-                strong { (number(both.requests_last_day)) } " allowed requests in the last day." }
+                strong { (counted(both.requests_last_day, "allowed request", "allowed requests")) } " in the last day." }
             (Field::new("state", "What is blocked", "").choice(&[
                 ("BLOCKED", html! { "Production and sandbox" }, beside(both)),
                 ("PROD_ONLY_BLOCKED", html! { "Production only" }, beside(production)),

@@ -114,7 +114,7 @@ fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup
             (facts(&said))
             @if may_block {
                 div.tools.actions {
-                    (one_click(visit, seen, "unblock", "Unblock", "main"))
+                    (one_click(visit, seen, "unblock", if seen.row.is_planned() { "Cancel the plan" } else { "Unblock" }, "main"))
                     a.button href=(visit.at(&["subscriptions", &seen.row.id, "block"])) { "Change the block …" }
                 }
             }

@@ -80,7 +80,7 @@ fn actions(visit: &Visit, row: &Subscription, whose: &str) -> Markup {
                 (one_click("approve", "Approve"))
                 a.button.small href=(to("reject")) { "Reject" span.unseen { " " (whose) } }
             }
-            @if may_block && row.block.is_some() { (one_click("unblock", "Unblock")) }
+            @if may_block && row.block.is_some() { (one_click("unblock", if row.is_planned() { "Cancel the plan" } else { "Unblock" })) }
             @else if may_block && !row.deleted { a.button.small href=(to("block")) { "Block" span.unseen { " " (whose) } } }
         }
     }

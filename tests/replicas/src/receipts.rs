@@ -1,7 +1,14 @@
 //! How long a receipt takes with 1, 10 and 100 gateways that poll as the filter does, beside a real Envoy; and whether each
 //! complete receipt is true there. What gateways cost is measured in `idle`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use testkit::{
@@ -67,7 +74,7 @@ async fn receipts(addresses: &[SocketAddr], gateways: usize, envoy: &mut Beside)
     for number in 0..gateways {
         let mut gateway = Gateway::new(addresses[number % addresses.len()], number, Words::All);
         gateway.load().await?;
-        polling.spawn(async move { gateway.run().await });
+        polling.spawn(async move { gateway.run(Arc::default()).await });
     }
     let mut client = Client::new(&addresses[..1]);
     let (mut times, mut exceptions) = (Vec::new(), 0);
@@ -122,10 +129,11 @@ impl Gateway {
         self.poll(0).await
     }
 
-    /// Holds polls, one after the other.
-    pub async fn run(mut self) -> Result<()> {
+    /// Holds polls, one after the other, and counts them.
+    pub async fn run(mut self, polls: Arc<AtomicU64>) -> Result<()> {
         loop {
             self.poll(25).await?;
+            polls.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use testkit::Result;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::interval};
 
 use crate::{
     database::{Database, Kind},
@@ -23,9 +23,12 @@ use crate::{
 const MANY: usize = 1_000;
 /// How long each measurement takes: two polls of each gateway; and the time before it in which the service settles.
 const IDLE: Duration = Duration::from_secs(50);
-const SETTLED: Duration = Duration::from_secs(5);
+const SETTLED: Duration = Duration::from_secs(3);
+/// The polls of the gateways begin one after the other, within the time of a poll. If they came at once, most of them would
+/// find the processor's caches warm.
+const APART: Duration = Duration::from_millis(25);
 /// Measurements of each kind, in turns.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 
 /// Prints the processor time of the services.
 pub async fn measure(kind: Kind, service: &std::path::Path) -> Result<()> {
@@ -48,9 +51,15 @@ pub async fn measure(kind: Kind, service: &std::path::Path) -> Result<()> {
 /// Processor time of all services in milliseconds a second, and polls a second, while gateways do nothing but hold polls.
 async fn idle(replicas: &Replicas, words: Words) -> Result<(f64, f64)> {
     let (mut polling, polls) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+    let mut gateways = Vec::new();
     for number in 0..MANY {
         let mut gateway = Gateway::new(replicas.addresses[number % replicas.addresses.len()], number, words);
         gateway.load().await?;
+        gateways.push(gateway);
+    }
+    let mut next = interval(APART);
+    for gateway in gateways {
+        next.tick().await;
         let polls = Arc::clone(&polls);
         polling.spawn(async move { gateway.run(polls).await });
     }

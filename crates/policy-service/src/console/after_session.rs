@@ -68,7 +68,7 @@ pub fn of_another_session(frame: &Frame, principal: &Principal, path: &str, form
 }
 
 /// What the form says, for the person to look at.
-fn typed(form: &Form) -> Markup {
+pub fn typed(form: &Form) -> Markup {
     let is_hidden = |name: &str| HIDDEN.contains(&name) || name.ends_with("_shown") || name.ends_with("_at");
     let is_shown = |name: &str, value: &str| !value.trim().is_empty() && !is_hidden(name);
     html! {

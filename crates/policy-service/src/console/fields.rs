@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::parts::{
     table::{name, table},
-    time::in_utc,
+    time::second,
 };
 
 /// Characters that are shown of one value.
@@ -13,8 +13,16 @@ const SHOWN: usize = 400;
 /// Fields that are shown of one row.
 const FIELDS: usize = 60;
 
+/// A value as a page shows it.
+#[derive(Debug, PartialEq, Eq)]
+enum Shown {
+    Text(String),
+    /// Unix seconds.
+    Time(i64),
+}
+
 /// A field with its values; `None` where the row does not have it.
-type Change = (String, Option<String>, Option<String>);
+type Change = (String, Option<Shown>, Option<Shown>);
 
 /// The fields that differ, by their names.
 fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<Change> {
@@ -25,7 +33,7 @@ fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<Change> {
     names.sort();
     names.dedup();
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
-    let told = |row: &Map<String, Value>, name: &str| row.get(name).map(|value| words(name, value));
+    let told = |row: &Map<String, Value>, name: &str| row.get(name).map(|value| shown(name, value));
     changed.map(|name| (name.clone(), told(&before, name), told(&after, name))).collect()
 }
 
@@ -59,19 +67,23 @@ const TIMES: [&str; 10] = [
     "blocked_until",
 ];
 
-/// A value as people read it.
-fn words(field: &str, value: &Value) -> String {
+fn shown(field: &str, value: &Value) -> Shown {
     let is_time = TIMES.contains(&field.rsplit('.').next().unwrap_or_default());
-    if let Some(seconds) = value.as_i64().filter(|_| is_time) {
-        return in_utc(seconds, "%-d %b %Y, %H:%M:%S UTC");
+    match value.as_i64().filter(|_| is_time) {
+        Some(seconds) => Shown::Time(seconds),
+        None => Shown::Text(words(value)),
     }
+}
+
+/// A value as people read it.
+fn words(value: &Value) -> String {
     let text = match value {
         Value::Null => "none".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(values) if values.iter().all(|value| value.is_string() || value.is_number()) => {
-            values.iter().map(|value| words("", value)).collect::<Vec<_>>().join(", ")
+            values.iter().map(words).collect::<Vec<_>>().join(", ")
         }
         value => value.to_string(),
     };
@@ -81,8 +93,13 @@ fn words(field: &str, value: &Value) -> String {
 /// A table of what differs. Of a row that was made or removed, it has all fields.
 pub fn table_of(caption: &str, before: Option<&Value>, after: Option<&Value>) -> Markup {
     let changes = changes(before, after);
-    let value =
-        |value: &Option<String>| html! { @match value { Some(value) => (name(value)), None => span.none { "–" } } };
+    let value = |value: &Option<Shown>| {
+        html! { @match value {
+            Some(Shown::Text(text)) => (name(text)),
+            Some(Shown::Time(seconds)) => (second(*seconds)),
+            None => span.none { "–" },
+        } }
+    };
     let rows: Vec<Vec<Markup>> = changes
         .iter()
         .take(FIELDS)
@@ -106,7 +123,7 @@ mod tests {
     fn only_fields_that_differ_are_told() {
         let (before, after) =
             (json!({"a": 1, "b": "x", "c": null, "d": [1, "y"]}), json!({"a": 1, "b": "z", "e": true}));
-        let some = |text: &str| Some(text.to_owned());
+        let some = |text: &str| Some(Shown::Text(text.to_owned()));
         assert_eq!(
             changes(Some(&before), Some(&after)),
             [
@@ -118,8 +135,8 @@ mod tests {
         );
         assert_eq!(changes(None, Some(&json!({"a": {"b": 1}}))), [("a.b".to_owned(), None, some("1"))]);
         let end = json!({"block": {"until": 4_102_444_800_i64}});
-        assert_eq!(changes(Some(&end), None), [("block.until".to_owned(), some("1 Jan 2100, 00:00:00 UTC"), None)]);
+        assert_eq!(changes(Some(&end), None), [("block.until".to_owned(), Some(Shown::Time(4_102_444_800)), None)]);
         assert_eq!(changes(Some(&Value::Null), None), []);
-        assert_eq!(words("", &json!("x".repeat(500))).chars().count(), SHOWN + 1);
+        assert_eq!(words(&json!("x".repeat(500))).chars().count(), SHOWN + 1);
     }
 }

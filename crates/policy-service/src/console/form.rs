@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::key_text::has_key;
 
+/// What stands in a line for an empty list of methods or hosts, which permits nothing.
+pub const NONE_OF_THEM: &str = "(none)";
+
 /// The fields, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Form(Vec<(String, String)>);

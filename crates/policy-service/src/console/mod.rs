@@ -36,6 +36,7 @@ mod start;
 mod subscriptions;
 mod tokens;
 mod trouble;
+mod typed;
 mod usage;
 mod v1;
 mod visit;

@@ -8,6 +8,7 @@ use management::port::{
     audit::{Action, AuditFilter, Entry, Subject},
 };
 use maud::{Markup, html};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     parts::receipt::panel,
@@ -15,7 +16,7 @@ use super::{
     v1::Done,
     visit::{Visit, see_other},
 };
-use crate::{http::problem::Problem, web::place::below};
+use crate::{hexadecimal::short_name, http::problem::Problem, web::place::below};
 
 /// The word for a form that found everything as it asks for.
 const AS_IT_WAS: &str = "as-it-was";
@@ -82,6 +83,10 @@ pub async fn created(
     if done.is_new {
         return Ok(made(visit, segments, word, done.revision));
     }
+    if visit.console.store().find(kind, id).await?.is_none() {
+        // It was made by the same form, and deleted since.
+        return Ok(see_other(&visit.at(segments.get(..1).unwrap_or_default())));
+    }
     match last(visit, Subject::Row(kind), id, word).await?.and_then(|entry| entry.revision) {
         Some(revision) if revision == done.revision => Ok(made(visit, segments, word, revision)),
         _ => as_it_was(visit, segments, kind, id).await,
@@ -91,13 +96,27 @@ pub async fn created(
 /// The same for a form that asked for what was so already.
 pub async fn as_it_was(visit: &Visit, segments: &[&str], kind: Kind, id: &str) -> Result<Response, Problem> {
     let found = visit.console.store().find(kind, id).await?;
-    Ok(made(visit, segments, AS_IT_WAS, found.map(|row| row.from_revision).unwrap_or_default()))
+    let revision = found.map(|row| row.from_revision.to_string()).unwrap_or_default();
+    let pairs = [("said", AS_IT_WAS), ("revision", &revision), ("seal", &seal(visit, id, &revision))];
+    Ok(see_other(&visit.at_with(segments, &pairs)))
+}
+
+/// What only a page of this session knows: no entry of the audit log says that a form changed nothing.
+fn seal(visit: &Visit, id: &str, revision: &str) -> String {
+    let text = serde_json::json!([visit.frame.csrf(), AS_IT_WAS, id, revision]).to_string();
+    short_name(&Sha256::digest(text))
+}
+
+fn is_sealed(visit: &Visit, id: &str) -> bool {
+    visit.asked.get("seal") == seal(visit, id, visit.asked.get("revision"))
 }
 
 /// The same for a row of the list at `segments`.
 pub async fn listed_as_it_was(visit: &Visit, segments: &[&str], kind: Kind, id: &str) -> Result<Response, Problem> {
     let found = visit.console.store().find(kind, id).await?;
-    Ok(in_list(visit, segments, AS_IT_WAS, id, found.map(|row| row.from_revision)))
+    let revision = found.map(|row| row.from_revision.to_string()).unwrap_or_default();
+    let pairs = [("said", AS_IT_WAS), ("id", id), ("revision", &revision), ("seal", &seal(visit, id, &revision))];
+    Ok(see_other(&visit.at_with(segments, &pairs)))
 }
 
 /// Leads to the list at `segments` after a change of what has this id. `revision`: none for what is no part of the policy.
@@ -139,7 +158,7 @@ pub async fn of_row(
         return Ok(html! {});
     }
     let word = visit.asked.get("said").to_owned();
-    if word == AS_IT_WAS {
+    if word == AS_IT_WAS && is_sealed(visit, id) {
         visit.said = text(AS_IT_WAS);
     } else if holds(&word) && is_last(visit, Subject::Row(kind), id, &word, Some(revision)).await? {
         visit.said = text(&word);
@@ -155,9 +174,14 @@ pub async fn of_listed(visit: &mut Visit, segments: &[&str], kind: Kind) -> Resu
     let agrees = match &found {
         // The kept block of a deleted row.
         Some(row) if row.kept_block.is_none() => row.from_revision == revision,
+        // The block of a deleted subscription is lifted, and the row is gone.
+        None if word == "unblocked" => true,
         _ => action_of(&word).contains(&Action::Delete),
     };
-    if !(agrees && (word == AS_IT_WAS || is_last(visit, Subject::Row(kind), &id, &word, Some(revision)).await?)) {
+    if !(agrees
+        && (word == AS_IT_WAS && is_sealed(visit, &id)
+            || is_last(visit, Subject::Row(kind), &id, &word, Some(revision)).await?))
+    {
         return Ok(html! {});
     }
     visit.said = text(&word);
@@ -182,18 +206,22 @@ pub async fn beside_policy(
 
 /// On the page of the history: whether the latest revision is the restore of which the address speaks.
 pub async fn of_restore(visit: &mut Visit) -> Result<Markup, Problem> {
-    let (word, subject) = ("restored", &visit.principal.subject);
+    let word = "restored";
     let Some(revision) = revision(visit).filter(|_| visit.asked.get("said") == word) else { return Ok(html! {}) };
-    let latest = visit.console.store().made(None, true, 1).await?;
-    let is_it = latest.first().is_some_and(|made| {
-        let is_own = made.actor.as_ref() == Some(subject);
-        made.revision == revision && is_own && made.action.as_deref() == Some(Action::Restore.word())
-    });
-    if !is_it {
+    if !is_last_restore(visit, revision).await? {
         return Ok(html! {});
     }
     visit.said = text(word);
     receipt(visit, &["history"], revision).await
+}
+
+/// Whether the latest revision is this one, and a restore by the person who visits.
+pub async fn is_last_restore(visit: &Visit, revision: i64) -> Result<bool, Problem> {
+    let latest = visit.console.store().made(None, true, 1).await?;
+    Ok(latest.first().is_some_and(|made| {
+        let is_own = made.actor.as_ref() == Some(&visit.principal.subject);
+        made.revision == revision && is_own && made.action.as_deref() == Some(Action::Restore.word())
+    }))
 }
 
 fn text(word: &str) -> &'static str {

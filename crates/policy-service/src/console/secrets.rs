@@ -12,15 +12,16 @@ use super::{
     parts::field::{Field, Wrong, hidden},
     visit::Visit,
 };
-use crate::{clock::random_word, http::problem::Problem, routes::once::IDEMPOTENCY_KEY};
+use crate::{clock::random_word, http::problem::Problem};
 
 /// The field with the word.
 const ONCE: &str = "once";
 
-/// The hidden field with the word of a form: the one that was sent, or a new one.
-pub fn word(form: &Form) -> Markup {
+/// The hidden field with the word of a form: the one that was sent, or a new one if that word is used up.
+pub fn word(form: &Form, wrong: &Wrong) -> Markup {
     match form.get(ONCE) {
         "" => hidden(ONCE, &random_word()),
+        _ if wrong.is_used_up() => hidden(ONCE, &random_word()),
         word => hidden(ONCE, word),
     }
 }
@@ -46,12 +47,6 @@ pub async fn make(visit: &Visit, path: &str, body: &Value, form: &Form) -> Resul
         Ok(done) => Ok(Made::Now(done.body)),
         Err(problem) => match problem.made() {
             Some(id) => Ok(Made::Before(id.to_owned())),
-            None if problem.wrong_field() == Some(IDEMPOTENCY_KEY.as_str()) && !problem.status().is_server_error() => {
-                Err(Problem::new(
-                    problem.status(),
-                    "this form was sent before with other content; load its page again to make another",
-                ))
-            }
             None => Err(problem),
         },
     }

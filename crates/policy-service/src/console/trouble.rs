@@ -11,7 +11,14 @@ use axum::{
 };
 use maud::{Markup, html};
 
-use super::{Console, frame::Frame, visit::html as answer};
+use super::{
+    Console,
+    after_session::{may_be_kept, typed},
+    form::Form,
+    frame::Frame,
+    typed::Typed,
+    visit::html as answer,
+};
 use crate::{
     auth::Identity,
     http::{problem::Problem, request_id::RequestId},
@@ -22,7 +29,7 @@ use crate::{
 };
 
 /// Makes a page of each answer that is a problem.
-pub async fn show(State(console): State<Console>, request: Request, next: Next) -> Response {
+pub async fn show(State(console): State<Console>, mut request: Request, next: Next) -> Response {
     let frame = match request.extensions().get::<Identity>() {
         Some(Identity::Principal { principal, session: Some(held), .. }) => {
             let csrf = held.csrf_token.0.as_str().into();
@@ -31,7 +38,8 @@ pub async fn show(State(console): State<Console>, request: Request, next: Next) 
         _ => None,
     };
     let id = request.extensions().get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
-    let method = request.method().clone();
+    let (method, path, typed) = (request.method().clone(), request.uri().path().to_owned(), Typed::default());
+    request.extensions_mut().insert(typed.clone());
     let mut response = next.run(request).await;
     let Some(problem) = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response)) else {
         return response;
@@ -39,7 +47,10 @@ pub async fn show(State(console): State<Console>, request: Request, next: Next) 
     let title = title(problem.status());
     let prefix = console.0.sign_in.prefix();
     let advice = advice(&problem, &method);
-    let body = body(&problem, &advice, &id, prefix);
+    // What the form is about was deleted while somebody filled it in.
+    let is_lost = problem.status() == StatusCode::NOT_FOUND;
+    let typed = typed.take().filter(|form| is_lost && may_be_kept(&path, form));
+    let body = body(&problem, &advice, &id, prefix, typed.as_ref());
     let page = match &frame {
         Some(frame) => frame.page(title, &[], "", body),
         None => {
@@ -116,7 +127,7 @@ fn advice(problem: &Problem, method: &Method) -> String {
     }
 }
 
-fn body(problem: &Problem, advice: &str, id: &str, prefix: &str) -> Markup {
+fn body(problem: &Problem, advice: &str, id: &str, prefix: &str, form: Option<&Form>) -> Markup {
     let detail = problem.detail();
     html! {
         p.alert role="alert" {
@@ -124,6 +135,7 @@ fn body(problem: &Problem, advice: &str, id: &str, prefix: &str) -> Markup {
             bdi { (detail) }
         }
         p { (advice) }
+        @if let Some(form) = form { (typed(form)) }
         p { a href={ (prefix) (CONSOLE) } { "Go to the start page" } }
         @if !id.is_empty() {
             p.hint { "Status " (problem.status().as_u16()) ", request " code { (id) } ". Name this id if you ask for help." }

@@ -12,7 +12,7 @@ use axum::{
 use management::port::{Actor, Principal, Role};
 use maud::Markup;
 
-use super::{Console, after_session, form::Form, frame::Frame, v1::V1};
+use super::{Console, after_session, form::Form, frame::Frame, typed::Typed, v1::V1};
 use crate::{
     auth::{
         Flaw, Identity,
@@ -26,8 +26,6 @@ use crate::{
 
 /// The header of htmx's requests, which ask for a part of a page.
 const OF_HTMX: HeaderName = HeaderName::from_static("hx-request");
-/// Tells htmx to load the page again.
-const LOAD_AGAIN: HeaderName = HeaderName::from_static("hx-refresh");
 
 /// A request for a page.
 #[derive(Clone, Debug)]
@@ -130,11 +128,10 @@ impl FromRequestParts<Console> for Visit {
     }
 }
 
-/// The page of the sign-in, or for a part of a page the wish that the page is loaded again, which then asks the same.
+/// The page of the sign-in. A part of a page is refused alone: the page may have a form with something typed.
 fn ask_to_sign_in(console: &Console, parts: &Parts, identity: &Identity, is_for_part: bool) -> Response {
     if is_for_part {
-        return (StatusCode::UNAUTHORIZED, challenge(), [(LOAD_AGAIN, HeaderValue::from_static("true"))])
-            .into_response();
+        return (StatusCode::UNAUTHORIZED, challenge()).into_response();
     }
     let is_ended = matches!(identity, Identity::Nobody(Flaw::Ended));
     let notice = match (is_ended, parts.method.is_safe()) {
@@ -198,6 +195,9 @@ impl FromRequest<Console> for Sent {
                 "the form lacks the token of your session, so nothing was changed; load its page again",
             )
             .into_response());
+        }
+        if let Some(typed) = parts.extensions.get::<Typed>() {
+            typed.keep(&form);
         }
         let visit = Visit { v1: visit.v1.clone().with_csrf_token(), ..visit };
         Ok(Self { visit, form })

@@ -163,5 +163,5 @@ async fn a_form_that_is_sent_again_with_other_content_says_what_to_do() {
     root.send(place, &form).await.expect(201);
     let answer = root.send(place, &filled(form, &[("subject", "two")])).await.expect(422);
     let text = Page::parse(&answer.text).one("main").text.clone();
-    assert!(text.contains("sent before with other content") && !text.contains("idempotency"), "{text}");
+    assert!(text.contains("sent before, with other content") && !text.contains("idempotency"), "{text}");
 }

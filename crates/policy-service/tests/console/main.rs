@@ -33,3 +33,4 @@ mod strange;
 mod subscribing;
 mod truth;
 mod twice;
+mod untouched;

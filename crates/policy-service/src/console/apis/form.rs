@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    form::Form,
+    form::{Form, NONE_OF_THEM},
     parts::field::{Field, Wrong},
     rows::{Api, Match},
 };
@@ -23,6 +23,7 @@ const STATES: [(&str, &str); 6] = [
 pub fn line(one: &Match) -> String {
     let path = one.path.as_deref().unwrap_or("/");
     match &one.hosts {
+        Some(hosts) if hosts.is_empty() => format!("{NONE_OF_THEM} {path}"),
         Some(hosts) => format!("{} {path}", hosts.join(",")),
         None => path.to_owned(),
     }
@@ -93,6 +94,7 @@ pub fn fields(form: &Form, wrong: &Wrong, is_new: bool, gives: bool) -> Markup {
 pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     // What is left out keeps its plans, so an API that had some gets an empty list.
     let has_plans = row.get("plans").and_then(Value::as_array).is_some_and(|plans| !plans.is_empty());
+    let has_approval = row.get("approval").is_some_and(Value::is_string) || row.len() <= 1;
     let mut set = |name: &str, value: Value| {
         row.insert(name.to_owned(), value);
     };
@@ -101,8 +103,12 @@ pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     set("match", matches(form));
     let plans: Vec<&str> = form.lines("plans").collect();
     set("plans", if plans.is_empty() && !has_plans { Value::Null } else { json!(plans) });
-    for name in ["approval", "state", "security"] {
+    for name in ["state", "security"] {
         set(name, form.json(name));
+    }
+    // An API that names none has the first, and saving it changes nothing.
+    if has_approval || form.get("approval") != "automatic" {
+        set("approval", form.json("approval"));
     }
     set("subscription_required", form.has("subscription_required").into());
     set(
@@ -123,6 +129,7 @@ fn matches(form: &Form) -> Value {
     let matches: Vec<Value> = form
         .lines("match")
         .map(|line| match line.split_once(char::is_whitespace) {
+            Some((NONE_OF_THEM, path)) => json!({"hosts": [], "path": path.trim()}),
             Some((hosts, path)) => {
                 let hosts: Vec<&str> = hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).collect();
                 json!({"hosts": hosts, "path": path.trim()})
@@ -150,7 +157,7 @@ mod tests {
     fn what_is_shown_is_what_is_sent() {
         for row in [
             json!({"id": "a", "name": "A", "version": "1", "state": "DEPRECATED", "match": [{"path": "/a"}, {"hosts": ["x", "*.y"],
-                "path": "/b"}], "plans": ["gold", "silver"], "approval": "manual", "security": "none",
+                "path": "/b"}, {"hosts": [], "path": "/c"}], "plans": ["gold", "silver"], "approval": "manual", "security": "none",
                 "subscription_required": false, "endpoints": ["SANDBOX"], "owner": "p"}),
             json!({"id": "b", "name": null, "version": null, "state": "PUBLISHED", "match": null, "plans": null,
                 "approval": "automatic", "security": "api_key", "subscription_required": true, "endpoints": null, "owner": null}),

@@ -12,7 +12,7 @@ use super::{
             badge::words,
             field::{Field, Wrong},
             table::{counted, empty, name, table},
-            time::time,
+            time::second,
         },
         rows::List,
         visit::Visit,
@@ -38,7 +38,7 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
     let kept = kept(&visit.asked);
     let file = |ending: &str| format!("{}{}", visit.at(&[&format!("audit.{ending}")]), query(&kept));
     let body = html! {
-        (wrong.summary())
+        (wrong.summary_of_question())
         (filter(&visit, &wrong))
         @if list.items.is_empty() {
             @if wrong.is_empty() { (empty("No entry fits the filter.", Some(("Show all", visit.at(&["audit"]))))) }
@@ -103,7 +103,7 @@ fn filter(visit: &Visit, wrong: &Wrong) -> Markup {
 fn rows(visit: &Visit, entries: &[Entry]) -> Vec<Vec<Markup>> {
     let row = |entry: &Entry| {
         vec![
-            time(entry.at),
+            second(entry.at),
             html! { div.actor { (name(&entry.actor)) @if let Some(role) = &entry.role { br; span.hint { (name(role)) } } } },
             html! {
                 strong { (entry.action) } " " (entry.kind) @if let Some(id) = &entry.id { " " code { (name(id)) } }

@@ -40,7 +40,7 @@ fn page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Respon
         div.note { p { strong { "The secret is shown once, on the next page, and never again." } " The service keeps only a digest of it." } }
         (wrong.summary())
         form.panel method="post" action=(visit.at(&["new", "gateway-credential"])) {
-            (visit.frame.token()) (secrets::word(form))
+            (visit.frame.token()) (secrets::word(form, wrong))
             (Field::new("client_id", "Client id", "The name of the gateways that use it, such as edge. Several credentials may have the same.").text(form, wrong))
             (scope(form, wrong))
             (ends(form, wrong))

@@ -23,6 +23,7 @@ pub fn fresh(visit: &Visit) -> Form {
 pub fn shown(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
     let more = ["address", "referer", "headers", "configuration", "at_revision", "now"];
     let has_more = more.iter().any(|name| !form.get(name).is_empty());
+    let is_key_lost = !wrong.is_empty() && !form.get("key").is_empty();
     let form = &again(form);
     html! {
         p { "The service decides this request by the same rules as a gateway, and says which rule decides. It sends nothing and changes nothing." }
@@ -32,7 +33,7 @@ pub fn shown(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
             (Field::new("method", "Method", "").text(form, wrong))
             (Field::new("url", "URL", "As clients send it, with its query. Values of the query that may be keys are not shown again.")
                 .text(form, wrong))
-            (key(wrong))
+            (key(wrong, is_key_lost))
             (Field::new("key_id", "Or the id of a key", "As lists and logs name it. Leave both empty for a request without a key. A text that may be a key is not shown again.").text(form, wrong))
             details open[has_more] {
                 summary { "Client, time and gateway" }
@@ -48,9 +49,12 @@ pub fn shown(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
     }
 }
 
-fn key(wrong: &Wrong) -> Markup {
+fn key(wrong: &Wrong, is_lost: bool) -> Markup {
     // A key is never written into a page, so the field is empty after a mistake too.
-    html! { (Field::new("key", "Key", "It is in no address or log, and no page shows it again.").typed("password", &Form::default(), wrong)) }
+    html! {
+        @if is_lost { p.warn { "The key that you typed is not shown again. Type it once more." } }
+        (Field::new("key", "Key", "It is in no address or log, and no page shows it again.").typed("password", &Form::default(), wrong))
+    }
 }
 
 /// The form's field for a field of `/v1`.

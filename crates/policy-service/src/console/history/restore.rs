@@ -108,6 +108,13 @@ pub async fn restore(Sent { visit, form }: Sent) -> Result<Response, Problem> {
     };
     let lift_blocks = form.has("lift_blocks");
     let has_agreed = form.get("step") == "restore";
+    // The form arrived twice, and the first time it restored.
+    if has_agreed
+        && form.get("seen") == latest.saturating_sub(1).to_string()
+        && said::is_last_restore(&visit, latest).await?
+    {
+        return Ok(said::made(&visit, &["history"], "restored", latest));
+    }
     if has_agreed && form.get("seen") == latest.to_string() {
         let body = json!({"revision": revision, "lift_blocks": lift_blocks});
         return match secrets::make(&visit, RESTORE, &body, &form).await {
@@ -175,7 +182,7 @@ fn shown(visit: &Visit, status: StatusCode, preview: &Preview, lift_blocks: bool
             }
         }
         form.panel method="post" action=(visit.at(&["restore"])) {
-            (visit.frame.token()) (secrets::word(&Form::default()))
+            (visit.frame.token()) (secrets::word(&Form::default(), &Wrong::default()))
             (hidden("step", "restore")) (hidden("seen", &revision.to_string())) (hidden("revision", &restored.to_string()))
             @if lift_blocks {
                 (hidden("lift_blocks", "true"))

@@ -60,7 +60,7 @@ fn page(visit: &Visit, status: StatusCode, row: &Application, form: &Form, wrong
         (warning())
         (wrong.summary())
         form.panel method="post" action={ (here) "/new-key" } {
-            (visit.frame.token()) (secrets::word(form))
+            (visit.frame.token()) (secrets::word(form, wrong))
             (Field::new("type", "What it opens", "").choice(&[
                 ("PRODUCTION", html! { "Production" }, html! {}),
                 ("SANDBOX", html! { "Sandbox" }, html! {}),

@@ -1,6 +1,10 @@
 //! The page of one key: what it may do, when it was last used, and the steps of its rotation.
 
-use axum::{extract::Path, http::Method, response::Response};
+use axum::{
+    extract::Path,
+    http::{Method, StatusCode},
+    response::Response,
+};
 use management::port::Kind;
 use maud::{Markup, html};
 
@@ -41,7 +45,7 @@ pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, 
             }
         }
         (receipt)
-        @if let Some(next) = &key.replaced_by { (rotation(&visit, &key, next, may_revoke)) }
+        @if let Some(next) = &key.replaced_by { (rotation(&visit, &key, next, may_revoke).await) }
         (facts(&facts_of(&visit, &key)))
     };
     Ok(visit.page(&format!("Key {}", key.id), &trail(&visit, &key, false), body))
@@ -60,8 +64,23 @@ pub fn trail(visit: &Visit, key: &Key, with_itself: bool) -> Vec<(&'static str, 
 }
 
 /// The steps of a rotation, as far as it is.
-pub fn rotation(visit: &Visit, key: &Key, next: &str, may_revoke: bool) -> Markup {
+pub async fn rotation(visit: &Visit, key: &Key, next: &str, may_revoke: bool) -> Markup {
     let works = key.works(visit.now);
+    let new = visit.v1.read::<Key>(&path(next)).await;
+    let is_dead = match &new {
+        Ok(new) => !new.works(visit.now),
+        Err(problem) => problem.status() == StatusCode::NOT_FOUND,
+    };
+    if works && is_dead {
+        return html! {
+            section.panel aria-labelledby="rotation-title" {
+                h2 #rotation-title { "Rotation" }
+                p.warn { span.shape aria-hidden="true" { "!" } "The new key " code { (name(next)) } " does not work any more. This one does, until "
+                    (time_or(key.expires_at, "it is revoked")) ". Make another key for the application before that." }
+            }
+        };
+    }
+    let both = [key.expires_at, new.ok().and_then(|new| new.expires_at)].into_iter().flatten().min();
     html! {
         section.panel aria-labelledby="rotation-title" {
             h2 #rotation-title { "Rotation" }
@@ -69,7 +88,7 @@ pub fn rotation(visit: &Visit, key: &Key, next: &str, may_revoke: bool) -> Marku
                 li { span.done { "Done: " } "the new key is " a href=(visit.at(&["keys", next])) { code { (name(next)) } } "." }
                 li {
                     @if works {
-                        strong { "Now: " } "give the new key to each client. Both keys work until " (time_or(key.expires_at, "it is revoked"))
+                        strong { "Now: " } "give the new key to each client. Both keys work until " (time_or(both, "one is revoked"))
                         ". The old key was last used: " strong { (time_or(key.last_used, "not known")) } "."
                         p.hint { "Gateways report uses about once a minute. Load the page again to look." }
                     } @else { span.done { "Done: " } "the time with two keys is over." }

@@ -41,12 +41,12 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, form: &Form, wrong: &
     }
     let here = visit.at(&["keys", id]);
     let body = html! {
-        @if let (true, Some(next)) = (wrong.is_empty(), &key.replaced_by) { (rotation(visit, &key, next, true)) } @else {
+        @if let (true, Some(next)) = (wrong.is_empty(), &key.replaced_by) { (rotation(visit, &key, next, true).await) } @else {
             (warning())
             (wrong.summary())
             div.columns {
                 form.panel method="post" action={ (here) "/rotate" } {
-                    (visit.frame.token()) (secrets::word(form))
+                    (visit.frame.token()) (secrets::word(form, wrong))
                     p { "The new key has the same rights as this one. Three steps lead to it, without a gap:" }
                     ol.steps {
                         li { strong { "Now: " } "make the new key and keep it." }

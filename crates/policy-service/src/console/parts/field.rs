@@ -12,12 +12,25 @@ pub struct Wrong {
     detail: String,
 }
 
+/// The words for a form that comes twice with different content.
+const USED_UP: &str =
+    "This form was sent before, with other content, and has made that. If you want this as well, send it once more.";
+
 impl Wrong {
     /// What a route says is wrong. `rename` finds the form's field for the route's, such as `match[0].path`.
     pub fn of(problem: &Problem, rename: impl Fn(&str) -> String) -> Self {
-        // No field of the form has the word by which the service knows a form that is sent again.
-        let field = problem.wrong_field().filter(|field| *field != IDEMPOTENCY_KEY.as_str());
-        Self { field: field.map(rename).unwrap_or_default(), detail: problem.detail().to_owned() }
+        match problem.wrong_field() {
+            // No field of the form has the word by which the service knows a form that is sent again.
+            Some(field) if field == IDEMPOTENCY_KEY.as_str() && !problem.status().is_server_error() => {
+                Self::new("", USED_UP)
+            }
+            field => Self { field: field.map(rename).unwrap_or_default(), detail: problem.detail().to_owned() },
+        }
+    }
+
+    /// Whether the form was sent before with other content, so that it needs a new word.
+    pub fn is_used_up(&self) -> bool {
+        self.detail == USED_UP
     }
 
     /// A mistake that the page itself finds.

@@ -35,11 +35,9 @@ pub fn panel(receipt: &Receipt, place: &str, here: &str) -> Markup {
             h2 #receipt-title { "Receipt of revision " (receipt.revision) }
             div role="status" aria-live="polite" { (state(receipt, place)) }
             (late(LATE))
-            @if !receipt.complete {
-                noscript { p { a.button href=(here) { "Look again" } } }
-                p.hint { "This panel looks again by itself. The change holds whether you wait or not. "
-                    a href=(place) { "This receipt has a page of its own." } }
-            }
+            @if !receipt.complete { noscript { p { a.button href=(here) { "Look again" } } } }
+            p.hint { "The change holds whether you wait or not. A later change has a receipt of its own. "
+                a href=(place) { "This receipt has a page of its own." } }
         }
     }
 }

@@ -21,6 +21,15 @@ pub fn time(seconds: i64) -> Markup {
     }
 }
 
+/// A time, to the second.
+pub fn second(seconds: i64) -> Markup {
+    html! {
+        time datetime=(in_utc(seconds, "%Y-%m-%dT%H:%M:%SZ")) data-zone="second" {
+            (in_utc(seconds, "%-d %b %Y, %H:%M:%S UTC"))
+        }
+    }
+}
+
 /// A time, or a word for none.
 pub fn time_or(seconds: Option<i64>, none: &str) -> Markup {
     match seconds {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    form::{Form, number},
+    form::{Form, NONE_OF_THEM, number},
     parts::field::{Field, Wrong},
     rows::{Limit, Operation, Plan},
 };
@@ -15,6 +15,7 @@ const UNITS: [&str; 5] = ["second", "minute", "hour", "day", "month"];
 /// An operation as one line: methods, if it names some, and the path.
 pub fn line(one: &Operation) -> String {
     match &one.methods {
+        Some(methods) if methods.is_empty() => format!("{NONE_OF_THEM} {}", one.path),
         Some(methods) => format!("{} {}", methods.join(","), one.path),
         None => one.path.clone(),
     }
@@ -125,6 +126,7 @@ fn parsed(line: &str) -> Value {
 
 fn operation(line: &str) -> Value {
     match line.split_once(char::is_whitespace) {
+        Some((NONE_OF_THEM, path)) => json!({"methods": [], "path": path.trim()}),
         Some((methods, path)) => {
             let methods: Vec<&str> = methods.split(',').map(str::trim).filter(|method| !method.is_empty()).collect();
             json!({"methods": methods, "path": path.trim()})
@@ -146,7 +148,7 @@ mod tests {
     fn what_is_shown_is_what_is_sent() {
         for row in [
             json!({"limits": [{"requests": 5000, "per": "day"}, {"requests": 1, "per": "minute"}], "burst": {"requests": 9, "per":
-                "second"}, "stop_on_quota_reach": false, "operations": [{"methods": ["GET", "POST"], "path": "/x/*"}, {"path": "/**"}],
+                "second"}, "stop_on_quota_reach": false, "operations": [{"methods": ["GET", "POST"], "path": "/x/*"}, {"path": "/**"}, {"methods": [], "path": "/y"}],
                 "owner": "p"}),
             json!({"limits": null, "burst": null, "stop_on_quota_reach": true, "operations": null, "owner": null}),
             json!({"limits": null, "burst": null, "stop_on_quota_reach": true, "operations": [], "owner": null}),

@@ -28,9 +28,10 @@ use crate::http::problem::Problem;
 /// The page.
 pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, Problem> {
     let seen = find(&visit, &id).await?;
+    let now = visit.now;
     let holds = |word: &str| match word {
         "blocked" => seen.row.is_blocked(),
-        "planned" => seen.row.is_planned(),
+        "planned" => seen.row.is_planned() || begins_later(&seen, now),
         _ => true,
     };
     let receipt = said::of_row(&mut visit, &["subscriptions", &id], Kind::Subscription, &id, holds).await?;
@@ -110,7 +111,11 @@ fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup
     }
     html! {
         section.panel aria-labelledby="blocked-title" {
-            h2 #blocked-title { @if seen.row.is_planned() { "A block is planned" } @else { "It is blocked" } }
+            h2 #blocked-title {
+                @if seen.row.is_planned() { "A block is planned" }
+                @else if begins_later(seen, visit.now) { "It is blocked until another block begins" }
+                @else { "It is blocked" }
+            }
             (facts(&said))
             @if may_block {
                 div.tools.actions {
@@ -120,6 +125,11 @@ fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup
             }
         }
     }
+}
+
+/// Whether the block that the row shows has yet to begin. If the row is blocked all the same, another one goes on until then.
+fn begins_later(seen: &Seen, now: i64) -> bool {
+    seen.row.block.as_ref().and_then(|block| block.from).is_some_and(|from| from > now)
 }
 
 /// What is known of a subscription.

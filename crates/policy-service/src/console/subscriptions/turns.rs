@@ -24,6 +24,7 @@ use super::{
     figures::find,
     moved::{self, Outcome},
     one::{facts_of, trail},
+    route::path,
 };
 use crate::http::problem::Problem;
 
@@ -63,7 +64,7 @@ const REJECTION: Turn = Turn {
     route: "/v1/subscriptions/{id}/reject",
     what: "reject",
     title: "Reject",
-    words: "Its requests stay refused. It can be approved later all the same.",
+    words: "Its requests are refused then. It can be approved later all the same.",
     said: "rejected",
     reason: Some(("Reason", "For the audit log; it may be empty. The subscriber does not see it.")),
     is_dangerous: true,
@@ -134,6 +135,10 @@ async fn page(
     Ok(visit.page_as(status, &format!("{title} {}", seen.application()), &trail(visit, &seen, true), body))
 }
 
+fn is_missing(problem: Problem) -> bool {
+    problem.status() == StatusCode::NOT_FOUND
+}
+
 async fn take(
     turn: Turn,
     Path(id): Path<String>,
@@ -146,6 +151,10 @@ async fn take(
     };
     let seen_as = (form.get("etag"), form.get("seen"));
     match moved::change(&visit, &id, turn.what, body.as_ref(), seen_as).await {
+        // What was deleted while it was blocked has no page any more.
+        Ok(Outcome::Done(done)) if visit.v1.read::<Subscription>(&path(&id)).await.is_err_and(is_missing) => {
+            Ok(said::in_list(&visit, &["subscriptions"], turn.said, &id, Some(done.revision)))
+        }
         Ok(Outcome::Done(done)) => {
             said::done(&visit, &["subscriptions", &id], (Kind::Subscription, &id), turn.said, &done).await
         }

@@ -49,7 +49,7 @@ fn page(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Respon
         div.note { p { strong { "The token is shown once, on the next page, and never again." } " The service keeps only a digest of it." } }
         (wrong.summary())
         form.panel method="post" action=(visit.at(&["new", "token"])) {
-            (visit.frame.token()) (secrets::word(form))
+            (visit.frame.token()) (secrets::word(form, wrong))
             (Field::new("subject", "Subject", "A person, team or program. It owns what is made with the token.").text(form, wrong))
             (Field::new("role", "Role", "").one_of(&ROLES, form, wrong))
             (ends(form, wrong))

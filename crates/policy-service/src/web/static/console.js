@@ -3,10 +3,8 @@
 "use strict";
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const formats = {
-    minute: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false, timeZoneName: "short" },
-    hour: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false, timeZoneName: "short" },
-  };
+  const minute = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false, timeZoneName: "short" };
+  const formats = { minute, hour: minute, second: { ...minute, second: "2-digit" } };
 
   const showTimes = (root) => {
     for (const element of root.querySelectorAll("time[data-zone]")) {
@@ -119,8 +117,9 @@
     const away = fail(() => "the policy service does not answer");
     document.addEventListener("htmx:sendError", away);
     document.addEventListener("htmx:timeout", away);
-    document.addEventListener("htmx:responseError", fail((event) =>
-      "the policy service answers with status " + event.detail.xhr.status));
+    document.addEventListener("htmx:responseError", fail((event) => event.detail.xhr.status === 401
+      ? "your session has ended, so sign in in another tab"
+      : "the policy service answers with status " + event.detail.xhr.status));
     document.addEventListener("htmx:beforeSwap", (event) => {
       const message = told(event);
       if (!message || event.detail.isError) return;

@@ -25,6 +25,10 @@ use crate::{
     settings::{Settings, is_loopback},
 };
 
+/// What a change without a whole answer may have done.
+const UNKNOWN: &str = "; the change may have been made all the same, or be made later: look before you repeat it";
+/// Paths that are asked by POST and change nothing.
+const QUESTIONS: [&str; 2] = ["/v1/explain", "/v1/keys/lookup"];
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a request may take. The service holds a change up to 30 s for its receipt.
@@ -157,7 +161,10 @@ impl Client {
 
     fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let sent = Instant::now();
-        let response = request.send().map_err(|error| self.unreachable(&error))?;
+        let request = request.build().map_err(|error| self.unreachable(&error, false))?;
+        let is_change =
+            *request.method() != Method::GET && !QUESTIONS.iter().any(|path| request.url().path().ends_with(path));
+        let response = self.http.execute(request).map_err(|error| self.unreachable(&error, is_change))?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (status, request_id) = (response.status(), header("x-request-id"));
         let revision = header("x-policy-revision").and_then(|text| text.parse().ok());
@@ -169,7 +176,7 @@ impl Client {
                 crate::plain::plain(to)
             )));
         }
-        let body = self.read(response)?;
+        let body = self.read(response, is_change)?;
         if !status.is_success() {
             return Err(Failure::Refused(Refusal::of(status.as_u16(), &body, request_id)));
         }
@@ -185,30 +192,32 @@ impl Client {
         Ok(Answer { body, revision, sent })
     }
 
-    fn read(&self, response: Response) -> Result<Vec<u8>, Failure> {
+    fn read(&self, response: Response, is_change: bool) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         let read = response.take(MAX_REPLY_BYTES.saturating_add(1)).read_to_end(&mut body);
-        read.map_err(|error| Failure::Unreachable(format!("the answer of {} broke off: {error}", self.url)))?;
+        let but = if is_change { UNKNOWN } else { "" };
+        read.map_err(|error| Failure::Unreachable(format!("the answer of {} broke off: {error}{but}", self.url)))?;
         if u64::try_from(body.len()).is_ok_and(|length| length > MAX_REPLY_BYTES) {
             return Err(Failure::Unreachable(format!("the answer of {} has more than 256 MiB", self.url)));
         }
         Ok(body)
     }
 
-    /// Why no answer came, with the cause that a person can do something about.
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    /// Why no answer came, with the cause that a person can do something about. A change may have been made without an answer.
+    fn unreachable(&self, error: &reqwest::Error, is_change: bool) -> Failure {
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
             cause = source;
         }
         let what = if error.is_timeout() {
-            "did not answer in time".to_owned()
+            format!("did not answer within {} s", REQUEST.as_secs())
         } else if error.is_connect() {
             format!("cannot be reached: {cause}")
         } else {
             format!("gave no answer: {cause}")
         };
-        Failure::Unreachable(format!("{} {what}", self.url))
+        let but = if is_change && !error.is_connect() { UNKNOWN } else { "" };
+        Failure::Unreachable(format!("{} {what}{but}", self.url))
     }
 }
 

@@ -162,16 +162,17 @@ pub fn away(seconds: i64, now: i64) -> String {
 /// A length of time in its largest unit, rounded to the nearest number of it. So two hours that began a second ago are
 /// still `2 h`.
 fn length(seconds: u64) -> String {
-    // By halves, so that no sum overflows.
-    let rounded = |unit: u64| (seconds / (unit / 2) + 1) / 2;
+    // By halves of a unit, so that no sum overflows.
+    let rounded = |half: u64| seconds.checked_div(half).unwrap_or_default().div_ceil(2);
+    let (minutes, hours, days) = (rounded(30), rounded(1_800), rounded(43_200));
     if seconds < 120 {
         format!("{seconds} s")
-    } else if rounded(60) < 120 {
-        format!("{} min", rounded(60))
-    } else if rounded(3_600) < 48 {
-        format!("{} h", rounded(3_600))
+    } else if minutes < 120 {
+        format!("{minutes} min")
+    } else if hours < 48 {
+        format!("{hours} h")
     } else {
-        format!("{} days", rounded(86_400))
+        format!("{days} days")
     }
 }
 

@@ -91,7 +91,11 @@ fn show(client: &Client, screen: &mut Screen, answer: &Answer, wait: Wait) -> Ou
     let row = &answer.body;
     if !screen.is_json {
         let text = |at: &str| row.pointer(at).and_then(Value::as_str).unwrap_or("?");
-        let state = output::styled(text("/state"));
+        // A block whose time has come is the state.
+        let is_planned =
+            row.pointer("/block/state").and_then(Value::as_str).is_some_and(|state| state != text("/state"));
+        let plan = if is_planned { ", a block is planned" } else { "" };
+        let state = format!("{}{plan}", output::styled(text("/state")));
         screen.line(&match row.pointer("/api") {
             Some(_) => format!(
                 "subscription {} ({} to {}): {state}",

@@ -162,11 +162,7 @@ impl Receipt {
     /// How it stands, in lines for a terminal.
     pub fn lines(&self) -> Vec<String> {
         let Self { revision, live, have, missing, silent, after_ms, is_measured, complete, .. } = self;
-        let word = if *complete {
-            output::styled("complete")
-        } else {
-            output::styled("unknown").replace("unknown", "not complete")
-        };
+        let word = if *complete { output::styled("complete") } else { output::styled("not complete") };
         let after = match after_ms {
             Some(after) if *is_measured => format!(", {after} ms after the change"),
             // How long the gateways took is not known any more.
@@ -179,7 +175,7 @@ impl Receipt {
         };
         let mut lines = vec![format!("receipt of revision {revision}: {word}; {of}")];
         for (gateways, what) in [
-            (missing, "live, and still decides by an older policy"),
+            (missing, "live, and has not shown this revision yet"),
             (silent, "not heard of, and may decide by an older policy"),
         ] {
             lines.extend(gateways.names().into_iter().map(|name| format!("  {name}: {what}")));

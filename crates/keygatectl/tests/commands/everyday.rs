@@ -132,7 +132,7 @@ fn a_receipt_that_is_not_complete_ends_with_4_and_names_who_is_missing() {
     service.gateway("edge-1");
     let blocked = service.ctl(&["block", "sub-7", "--wait", "1s"]).expect(4);
     assert!(blocked.out.contains("not complete; 0 of 1 live gateways"), "{blocked:?}");
-    assert!(blocked.out.contains("gw edge-1: live, and still decides by an older policy"), "{blocked:?}");
+    assert!(blocked.out.contains("gw edge-1: live, and has not shown this revision yet"), "{blocked:?}");
     let receipt = service.ctl(&["receipt"]).expect(4);
     assert!(receipt.out.contains("not complete"), "{receipt:?}");
     let json = service.ctl(&["receipt", "-o", "json"]).expect(4).json();

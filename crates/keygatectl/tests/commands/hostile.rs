@@ -158,6 +158,28 @@ fn a_change_is_told_without_its_receipt() {
     }
 }
 
+#[test]
+fn a_change_without_an_answer_may_have_been_made() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // It reads a part of each request, and is gone.
+    thread::spawn(move || listener.incoming().for_each(|stream| drop(stream.unwrap().read(&mut [0; 64]))));
+    for (arguments, may_be_made) in [
+        (&["block", "x"][..], true),
+        (&["unblock", "x"], true),
+        (&["keys", "revoke", "x", "--yes"], true),
+        (&["get", "subs"], false),
+        (&["explain", "/x"], false),
+    ] {
+        let ran = asking(&url, arguments).expect(1);
+        assert_eq!(ran.err.contains("the change may have been made all the same"), may_be_made, "{ran:?}");
+    }
+    // Nobody has heard of a change that reached nobody.
+    let nobody = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let ran = asking(&nobody, &["block", "x"]).expect(1);
+    assert!(ran.err.contains("cannot be reached") && !ran.err.contains("may have been made"), "{ran:?}");
+}
+
 /// Runs a command whose stdout nobody reads.
 fn unread(service: &Service, arguments: &[&str]) -> Ran {
     let (reader, writer) = io::pipe().unwrap();

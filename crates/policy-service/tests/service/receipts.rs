@@ -428,6 +428,30 @@ async fn keys_of_requests_and_etags_mean_the_same_with_a_receipt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_nothing_new_knows_how_old_the_change_is_and_a_dry_run_has_none() {
+    let service = service().await;
+    let block = "/v1/subscriptions/s-1/block";
+    service.post(block, json!({})).await.expect(200);
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let again = service.post(&format!("{block}?receipt=1"), json!({})).await.expect(200).json();
+    let after = again["receipt"]["after_ms"].as_i64().unwrap();
+    assert!((2_000..60_000).contains(&after), "{again}");
+    let other =
+        service.post(&format!("{block}?receipt=1"), json!({"state": "PROD_ONLY_BLOCKED"})).await.expect(200).json();
+    assert!(other["receipt"]["after_ms"].as_i64().unwrap() < 2_000, "{other}");
+    for path in [
+        format!("{block}?receipt=1&dry_run=true"),
+        format!("{block}?dry_run=true&receipt=1"),
+        "/v1/applications/app-1/block?dry_run=true&receipt=1".to_owned(),
+    ] {
+        let problem = service.post(&path, json!({})).await.expect_problem(400, Some("receipt"));
+        assert!(problem.text.contains("a dry run changes nothing"), "{}", problem.text);
+    }
+    service.post(&format!("{block}?dry_run=true"), json!({})).await.expect(200);
+    service.post(&format!("{block}?dry_run=false&receipt=1"), json!({})).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn roles_see_of_a_receipt_what_is_theirs() {
     let service = service().await;
     Envoy::new(&service.url, "a", "1").load().await;

@@ -37,11 +37,13 @@ use crate::{
 };
 use management::{
     gateways::{Change, Named, Receipt, names},
-    port::{Actor, Principal, Role, Store, audit::Action},
+    port::{Actor, Principal, Role, Store, audit::Action, past::Made},
 };
 
 /// The parameter.
 const RECEIPT: &str = "receipt";
+/// The part of a query that asks for a dry run.
+const DRY_RUN: &str = "dry_run=true";
 /// The longest time that a change waits for its receipt, in seconds. Proxies end an answer after 60 or more.
 const MAX_SECONDS: u32 = 30;
 /// How long the receipt of an earlier revision waits for what other replicas have heard and not noted yet.
@@ -146,8 +148,23 @@ pub async fn attach(
     let mut question = Question::new(Change { epoch: latest.epoch, revision }, since);
     let deadline = begun.checked_add(Duration::from_secs(seconds.into())).unwrap_or(begun);
     let standing = receipts.wait(&mut question, deadline).await;
-    let after_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
-    with_receipt(response, &ShownReceipt::of(&standing, Some(after_ms), role)).await
+    let after_ms = match has_made {
+        true => Some(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX)),
+        // An earlier change made it so.
+        false => made_before(&store, revision).await?.and_then(|made| age_ms(&made)),
+    };
+    with_receipt(response, &ShownReceipt::of(&standing, after_ms, role)).await
+}
+
+/// What made a revision; `None` if that is not kept.
+async fn made_before(store: &Store, revision: i64) -> Result<Option<Made>, Problem> {
+    let from = revision.saturating_sub(1).max(0);
+    Ok(store.made(Some(from), false, 1).await?.pop().filter(|made| made.revision == revision))
+}
+
+/// How long ago that was, in milliseconds: whole seconds, as history has them.
+fn age_ms(made: &Made) -> Option<i64> {
+    made.at.map(|at| unix_seconds().saturating_sub(at).max(0).saturating_mul(1_000))
 }
 
 /// Lets an error of the route's own parameters name this one too.
@@ -191,6 +208,13 @@ fn take(request: &mut Request) -> Result<u32, Problem> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let seconds =
         value.parse().ok().filter(|seconds| digits && (1..=MAX_SECONDS).contains(seconds)).ok_or_else(wrong)?;
+    // Whoever forgets that it is one would take the receipt of an earlier change for that of this one.
+    if others.contains(&DRY_RUN) {
+        return Err(Problem::parameter(
+            RECEIPT,
+            "a dry run changes nothing, so it has no receipt; leave one of them out",
+        ));
+    }
     let path = request.uri().path();
     let target = if others.is_empty() { path.to_owned() } else { format!("{path}?{}", others.join("&")) };
     let mut parts = request.uri().clone().into_parts();
@@ -242,7 +266,7 @@ async fn find(
         return Err(Problem::field(StatusCode::NOT_FOUND, "revision", detail));
     }
     let from = revision.saturating_sub(1).max(0);
-    let made = store.made(Some(from), false, 1).await?.pop().filter(|made| made.revision == revision);
+    let made = made_before(&store, revision).await?;
     // An import makes several revisions, and its receipt names the last one.
     let is_import = made.as_ref().is_none_or(|made| made.action.as_deref() == Some(Action::Import.word()));
     let since = if is_import { Since::Held } else { Since::Revision(from) };
@@ -250,7 +274,7 @@ async fn find(
     receipts.announce(ASKED_AGAIN).await;
     let now = Instant::now();
     let standing = receipts.wait(&mut question, now.checked_add(NEWS).unwrap_or(now)).await;
-    let after = made.and_then(|made| made.at).map(|at| unix_seconds().saturating_sub(at).max(0).saturating_mul(1_000));
+    let after = made.as_ref().and_then(age_ms);
     let role = match caller.actor() {
         Actor::Principal(principal) => principal.role,
         // Neither of them calls this route. They would see the least.

@@ -60,6 +60,9 @@ async fn an_address_makes_no_page_say_what_was_not_done() {
     }
 }
 
+/// The page of a form, the form, what it gets, what is said, and the change of somebody else: method, path and body.
+type Case<'c> = (&'c str, &'c str, Vec<(&'c str, &'c str)>, &'c str, &'c str, &'c str, Value);
+
 #[tokio::test]
 async fn a_sentence_goes_with_the_next_change() {
     let service = Service::start().await;
@@ -83,7 +86,7 @@ async fn a_sentence_goes_with_the_next_change() {
     let (api, shop, gold) = (without(api), without(shop), without(gold));
     let unblocked = json!({"reason": "paid"});
     // The form, what it gets, what is said, and the change of somebody else.
-    let cases: Vec<(&str, &str, Vec<(&str, &str)>, &str, &str, &str, Value)> = vec![
+    let cases: Vec<Case> = vec![
         (&block, &block, vec![], "The block is saved", "POST", "/v1/subscriptions/s-1/unblock", unblocked.clone()),
         (
             &block,

@@ -328,7 +328,7 @@ test-fuzz:
 #   SERVICE_KEYS=1000000   keys of the large policy, 0 for none
 #   SERVICE_ROWS=1000000   rows that are imported over HTTP, 0 for none
 #   SERVICE_DATABASE=postgres   only this database (or sqlite)
-#   SERVICE_PART=keys      only this part (or load, import)
+#   SERVICE_PART=keys      only this part (or load, receipts, idle, import)
 
 .PHONY: bench-service
 bench-service: build envoy ## The policy service under load on both databases, replicas killed; a million keys; ten minutes

@@ -136,6 +136,8 @@ test('a change of a block begins with the block that is there, and keeps its end
   const now = async () => (await stack.v1('GET', '/v1/subscriptions/shop-orders')).body.block;
   await dana.open('/console/subscriptions/shop-orders');
   await dana.link('Change the block …').click();
+  // The script has put the times into the zone of the reader then.
+  await dana.page.waitForLoadState();
   const time = dana.page.getByLabel('Time', { exact: true });
   assert.equal(await time.inputValue(), '2100-01-01T01:00:07', 'in the zone of the reader');
   assert.ok(await dana.page.getByLabel('Until a time').isChecked());

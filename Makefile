@@ -71,6 +71,7 @@ test: ## All tests
 		test-service-api e2e test-service-others test-commands test-filter
 	$(title) 'all tests passed'
 
+# What was compiled goes to the disk before the tests begin: a database that waits behind gigabytes of it is busy for seconds.
 .PHONY: built-tests
 built-tests:
 	$(title) 'compiling the other tests'
@@ -78,6 +79,7 @@ built-tests:
 	cargo test $(LOCKED) --no-run $(FILTER_TESTS)
 	cargo test $(LOCKED) --no-run $(SERVICE_TESTS)
 	cargo test $(LOCKED) --no-run $(E2E_TESTS)
+	@sync
 
 FILTER_TESTS := -p keygate --test filter
 SERVICE_CRATES := explain management store testkit policy-service keygatectl convert

@@ -50,7 +50,7 @@ fn tables_fit_the_terminal() {
     }
     service.gateway("edge-1");
     let missing = terminal(&service, 80, "NO_COLOR=1 keygatectl block sub-8 --wait 2s");
-    assert!(missing.code == 4 && missing.out.contains("\n  gw edge-1: live, and still decides"), "{missing:?}");
+    assert!(missing.code == 4 && missing.out.contains("\n  gw edge-1: live, and has not shown"), "{missing:?}");
     assert!(missing.out.contains(" 0/1 1s"), "the bar tells how long it waits: {missing:?}");
     let deleted = terminal(&service, 80, "NO_COLOR=1 keygatectl delete key k-2 --yes --wait 1s").out;
     assert!(

@@ -32,8 +32,10 @@ async fn call(url: String, client: reqwest::Client, seed: u64, made: Arc<AtomicU
         let request = client.request(method, format!("{url}{path}")).bearer_auth(TOKEN);
         let request = if body.is_null() { request } else { request.json(&body) };
         let Ok(answer) = request.send().await else { return };
-        // A restore may ask for a revision that was not made yet.
-        assert!(answer.status().as_u16() < 500, "{path}: {}", answer.status());
+        // A restore may ask for a revision that was not made yet. On a busy disk the database may be busy for seconds, and a
+        // change that is refused so was not made.
+        let status = answer.status().as_u16();
+        assert!(status < 500 || status == 503, "{path}: {status}");
     }
 }
 

@@ -150,6 +150,7 @@ pub fn style_of(word: &str) -> Style {
         | "DELETE_PENDING"
         | "silent"
         | "unknown"
+        | "not complete"
         | "DEPRECATED" => AnsiColor::Yellow.on_default(),
         "skipped" | "RETIRED" | "CREATED" => Style::new().dimmed(),
         _ => Style::new(),
@@ -196,6 +197,13 @@ pub fn confirm(question: &str, yes: bool) -> Result<bool, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receipt_is_green_or_yellow() {
+        for (word, color) in [("complete", AnsiColor::Green), ("not complete", AnsiColor::Yellow)] {
+            assert_eq!(style_of(word), color.on_default(), "{word}");
+        }
+    }
 
     #[test]
     fn a_text_is_broken_between_words() {

@@ -95,10 +95,16 @@ pub async fn created(
 
 /// The same for a form that asked for what was so already.
 pub async fn as_it_was(visit: &Visit, segments: &[&str], kind: Kind, id: &str) -> Result<Response, Problem> {
+    let (revision, seal) = sealed(visit, kind, id).await?;
+    Ok(see_other(&visit.at_with(segments, &[("said", AS_IT_WAS), ("revision", &revision), ("seal", &seal)])))
+}
+
+/// The revision that made a row what it is, and the seal of it.
+async fn sealed(visit: &Visit, kind: Kind, id: &str) -> Result<(String, String), Problem> {
     let found = visit.console.store().find(kind, id).await?;
     let revision = found.map(|row| row.from_revision.to_string()).unwrap_or_default();
-    let pairs = [("said", AS_IT_WAS), ("revision", &revision), ("seal", &seal(visit, id, &revision))];
-    Ok(see_other(&visit.at_with(segments, &pairs)))
+    let seal = seal(visit, id, &revision);
+    Ok((revision, seal))
 }
 
 /// What only a page of this session knows: no entry of the audit log says that a form changed nothing.
@@ -113,9 +119,8 @@ fn is_sealed(visit: &Visit, id: &str) -> bool {
 
 /// The same for a row of the list at `segments`.
 pub async fn listed_as_it_was(visit: &Visit, segments: &[&str], kind: Kind, id: &str) -> Result<Response, Problem> {
-    let found = visit.console.store().find(kind, id).await?;
-    let revision = found.map(|row| row.from_revision.to_string()).unwrap_or_default();
-    let pairs = [("said", AS_IT_WAS), ("id", id), ("revision", &revision), ("seal", &seal(visit, id, &revision))];
+    let (revision, seal) = sealed(visit, kind, id).await?;
+    let pairs = [("said", AS_IT_WAS), ("id", id), ("revision", &revision), ("seal", &seal)];
     Ok(see_other(&visit.at_with(segments, &pairs)))
 }
 

@@ -10,6 +10,7 @@ use crate::{console::form::Form, http::problem::Problem, routes::once::IDEMPOTEN
 pub struct Wrong {
     field: String,
     detail: String,
+    is_used_up: bool,
 }
 
 /// The words for a form that comes twice with different content.
@@ -22,20 +23,20 @@ impl Wrong {
         match problem.wrong_field() {
             // No field of the form has the word by which the service knows a form that is sent again.
             Some(field) if field == IDEMPOTENCY_KEY.as_str() && !problem.status().is_server_error() => {
-                Self::new("", USED_UP)
+                Self { is_used_up: true, ..Self::new("", USED_UP) }
             }
-            field => Self { field: field.map(rename).unwrap_or_default(), detail: problem.detail().to_owned() },
+            field => Self::new(&field.map(rename).unwrap_or_default(), problem.detail()),
         }
     }
 
     /// Whether the form was sent before with other content, so that it needs a new word.
     pub fn is_used_up(&self) -> bool {
-        self.detail == USED_UP
+        self.is_used_up
     }
 
     /// A mistake that the page itself finds.
     pub fn new(field: &str, detail: &str) -> Self {
-        Self { field: field.to_owned(), detail: detail.to_owned() }
+        Self { field: field.to_owned(), detail: detail.to_owned(), is_used_up: false }
     }
 
     /// Whether nothing is wrong.

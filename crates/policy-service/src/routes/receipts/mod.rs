@@ -150,8 +150,8 @@ pub async fn attach(
     let standing = receipts.wait(&mut question, deadline).await;
     let after_ms = match has_made {
         true => Some(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX)),
-        // An earlier change made it so.
-        false => made_before(&store, revision).await?.and_then(|made| age_ms(&made)),
+        // An earlier change made it so. Its age is not worth a failure.
+        false => made_before(&store, revision).await.ok().flatten().and_then(|made| age_ms(&made)),
     };
     with_receipt(response, &ShownReceipt::of(&standing, after_ms, role)).await
 }

@@ -68,12 +68,40 @@ test('why is it refused: the rules of the decision, and the answer that the gate
   for (const words of ['subscription_blocked', '900907']) await oscar.says(words);
   assert.ok(!(await oscar.page.content()).includes(stack.keys.production), 'the key is not shown again');
   await oscar.check('explained');
+  await stack.make('/v1/subscriptions/shop-orders/block', { state: 'PROD_ONLY_BLOCKED', until: Date.parse('2100-01-01T00:00:07Z') / 1000 });
+  await explain(stack.keys.production, ORDERS);
+  await oscar.says('1 Jan 2100, 01:00:07');
   await explain(stack.keys.sandbox, ORDERS);
   assert.doesNotMatch(await oscar.text(), /900907/);
   await explain(stack.keys.production, PAYMENTS);
   assert.doesNotMatch(await oscar.text(), /900907/);
   await stack.make('/v1/subscriptions/shop-orders/unblock');
   oscar.isWell('explain');
+});
+
+test('usage has the hours and the days of the reader', async () => {
+  const oscar = await person(stack, stack.tokens.operator, { timezoneId: 'Asia/Kathmandu' });
+  await oscar.open('/console/usage');
+  await oscar.page.getByText(/Times in Asia\/Kath?mandu/).waitFor();
+  // The hours of UTC begin at a quarter to each hour there.
+  const marks = await oscar.page.locator('.times time').allInnerTexts();
+  assert.ok(marks.length > 1 && marks.every((mark) => /^\d+ \w+, \d\d:45$/.test(mark)), `${marks}`);
+  const titles = () => oscar.page.locator('svg title').allTextContents();
+  const [hour] = await titles();
+  assert.match(hour, /^\d+ \w+, \d\d:45: \d+ allowed/);
+  await oscar.page.getByText('Show as a table').click();
+  await oscar.page.getByRole('cell', { name: /:45 GMT\+5:45$/ }).first().waitFor();
+  await oscar.check('usage by the hour');
+  const today = () => new Intl.DateTimeFormat('en-GB', { timeZone: 'Asia/Kathmandu', day: 'numeric', month: 'short', year: 'numeric' }).format();
+  const before = today();
+  await oscar.page.getByLabel('Time', { exact: true }).selectOption('30');
+  await oscar.button('Show').click();
+  await oscar.says('Days of UTC+05:45');
+  const day = (await titles()).at(-1).split(':')[0];
+  // The test may run over midnight there.
+  assert.ok([before, today()].includes(day), day);
+  await oscar.check('usage by the day');
+  oscar.isWell('usage');
 });
 
 test('gateways change while one looks', async () => {

@@ -131,7 +131,7 @@ const MANAGEMENT: House = House {
             "audit",
             &["apis", "applications", "deny_policies", "error", "keys", "plans", "port", "resource", "subscriptions"],
         ),
-        ("accounts", &["check", "error", "port", "resource"]),
+        ("accounts", &["check", "error", "port", "resource", "tag"]),
         ("gateways", &["error", "port"]),
         ("sessions", &["accounts", "error", "port"]),
         ("review", &["applications", "error", "limited", "plans", "port", "resource", "subscriptions"]),

@@ -13,6 +13,7 @@
 //! - [`request`]: the request, and its credential at the place where a client would send it
 //! - [`url`]: the URL of a request
 //! - [`rules`]: the rules in their order, with a sentence for each
+//! - [`times`]: the times in these sentences
 
 mod because;
 pub mod configuration;
@@ -21,7 +22,7 @@ mod facts;
 pub mod policy;
 pub mod request;
 pub mod rules;
-mod times;
+pub mod times;
 pub mod url;
 
 use std::collections::BTreeMap;

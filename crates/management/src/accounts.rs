@@ -17,6 +17,7 @@ use super::{
     check,
     error::{Error, Thing},
     resource::new_id,
+    tag::{self, Expected},
 };
 use crate::port::{
     Act, Actor, Principal, Role, Scope, Transaction,
@@ -102,9 +103,10 @@ pub async fn make_token(
     Ok((token, secret))
 }
 
-/// Deletes a token.
-pub async fn revoke_token(change: &mut dyn Transaction, id: &str) -> Result<(), Error> {
+/// Deletes a token, if it is what `expected` says.
+pub async fn revoke_token(change: &mut dyn Transaction, id: &str, expected: &Expected) -> Result<(), Error> {
     let token = change.remove_token(id).await?.ok_or_else(|| Error::no_such(Thing::Token, id))?;
+    expected.check_account(Thing::Token, &token_shown(&token))?;
     change.record(Deed::beside_policy(Action::Delete, Subject::Token, id, Some(token_shown(&token)), None));
     change.commit_without_revision();
     Ok(())
@@ -134,11 +136,17 @@ pub async fn make_credential(
     Ok((credential, secret))
 }
 
-/// Changes the scope of a credential's gateway.
-pub async fn set_scope(change: &mut dyn Transaction, id: &str, apis: Option<Vec<String>>) -> Result<Credential, Error> {
+/// Changes the scope of a credential's gateway, if the credential is what `expected` says.
+pub async fn set_scope(
+    change: &mut dyn Transaction,
+    id: &str,
+    apis: Option<Vec<String>>,
+    expected: &Expected,
+) -> Result<Credential, Error> {
     let scope = scope(apis)?;
     let before = change.set_scope(id, &scope).await?;
     let before = before.ok_or_else(|| Error::no_such(Thing::GatewayCredential, id))?;
+    expected.check_account(Thing::GatewayCredential, &credential_shown(&before))?;
     let after = Credential { scope, ..before.clone() };
     if before == after {
         return Ok(after);
@@ -149,11 +157,13 @@ pub async fn set_scope(change: &mut dyn Transaction, id: &str, apis: Option<Vec<
     Ok(after)
 }
 
-/// Deletes a gateway's credential.
-pub async fn revoke_credential(change: &mut dyn Transaction, id: &str) -> Result<(), Error> {
+/// Deletes a gateway's credential, if it is what `expected` says.
+pub async fn revoke_credential(change: &mut dyn Transaction, id: &str, expected: &Expected) -> Result<(), Error> {
     let removed = change.remove_credential(id).await?;
     let removed = removed.ok_or_else(|| Error::no_such(Thing::GatewayCredential, id))?;
-    let before = Some(credential_shown(&removed));
+    let before = credential_shown(&removed);
+    expected.check_account(Thing::GatewayCredential, &before)?;
+    let before = Some(before);
     change.record(Deed::beside_policy(Action::Delete, Subject::GatewayCredential, id, before, None));
     change.commit_without_revision();
     Ok(())
@@ -193,6 +203,16 @@ pub fn apis_of(scope: &Scope) -> Option<Vec<String>> {
         Scope::All => None,
         Scope::Apis(apis) => Some(apis.iter().cloned().collect()),
     }
+}
+
+/// The etag of a token.
+pub fn etag_of_token(token: &Token) -> String {
+    tag::of_account(&token_shown(token))
+}
+
+/// The etag of a gateway's credential.
+pub fn etag_of_credential(credential: &Credential) -> String {
+    tag::of_account(&credential_shown(credential))
 }
 
 fn token_shown(token: &Token) -> String {

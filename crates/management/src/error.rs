@@ -16,7 +16,8 @@ pub enum Thing {
 }
 
 impl Thing {
-    fn noun(self) -> &'static str {
+    /// What people call it.
+    pub fn noun(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::GatewayCredential => "credential of a gateway",
@@ -60,8 +61,8 @@ pub enum Error {
         /// What is in conflict, and what to do.
         detail: String,
     },
-    /// The row is not the version that the client expects.
-    Changed(Kind),
+    /// The row is not the version that the client expects. The noun of its kind.
+    Changed(&'static str),
     /// The policy is at this revision, and not at one that the client expects.
     OtherRevision(i64),
     /// The same request with the same key was handled before.
@@ -140,9 +141,7 @@ impl fmt::Display for Error {
             | Self::Conflict { field: None, detail } => f.write_str(detail),
             Self::NoSuch(thing, id) => write!(f, "there is no {} with the id {id:?}", thing.noun()),
             Self::NotFound { kind, id, .. } => write!(f, "there is no {} with the id {id:?}", kind.noun()),
-            Self::Changed(kind) => {
-                write!(f, "this {} was changed since it was read; read it again (if-match)", kind.noun())
-            }
+            Self::Changed(noun) => write!(f, "this {noun} was changed since it was read; read it again (if-match)"),
             Self::OtherRevision(now) => {
                 write!(f, "the policy is at revision {now} now, which if-match does not name; look at it again")
             }

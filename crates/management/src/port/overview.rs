@@ -20,6 +20,23 @@ pub struct Subscriber {
     pub last_used: Option<i64>,
 }
 
+/// Spans of equal length, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spans {
+    /// How long each is, in seconds, at least an hour.
+    pub seconds: i64,
+    /// How many seconds each begins before a multiple of `seconds` in Unix time. For days of a time zone these are its seconds
+    /// east of UTC. An hour of usage counts in the span that it begins in.
+    pub ahead: i64,
+}
+
+impl Spans {
+    /// The first second of the span that `at`, Unix time, lies in.
+    pub fn begin_of(self, at: i64) -> i64 {
+        at.saturating_add(self.ahead).div_euclid(self.seconds).saturating_mul(self.seconds).saturating_sub(self.ahead)
+    }
+}
+
 /// Requests in a span of time, with one outcome.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spent {
@@ -37,6 +54,6 @@ pub trait Overview: Send + Sync {
     /// The subscribers of `pairs`, in their order. An application that is gone has neither name nor owner.
     async fn subscribers(&self, pairs: &[Pair]) -> Result<Vec<Subscriber>, Error>;
 
-    /// The usage that fits the filter, added up for each span of `seconds` (at least an hour) and each outcome, in this order.
-    async fn spent(&self, filter: &UsageFilter, seconds: i64) -> Result<Vec<Spent>, Error>;
+    /// The usage that fits the filter, added up for each span and each outcome, in this order.
+    async fn spent(&self, filter: &UsageFilter, spans: Spans) -> Result<Vec<Spent>, Error>;
 }

@@ -6,15 +6,18 @@ use axum::{Router, response::Response, routing::get};
 use keygate::reason::Reason;
 use management::{
     access,
-    port::{overview::Spent, usage::UsageFilter},
+    port::{
+        overview::{Spans, Spent},
+        usage::UsageFilter,
+    },
 };
 use maud::{Markup, html};
 
 use super::{
     Console,
     parts::{
-        chart::{Bar, bars, shares},
-        field::{Field, Wrong},
+        chart::{Bar, Length, bars, shares},
+        field::{Field, Wrong, hidden},
         table::{empty, number},
     },
     visit::Visit,
@@ -37,6 +40,11 @@ const SPANS: [Span; 4] = [
     ("365", "The last year", 365, DAY),
 ];
 
+/// The parameter that says how many seconds east of UTC the reader's clock is. The script sends it, and days are of that zone.
+const EAST: &str = "utc_offset";
+/// The westernmost and the easternmost zone.
+const ZONES: std::ops::RangeInclusive<i64> = -12 * HOUR..=14 * HOUR;
+
 pub fn router() -> Router<Console> {
     Router::new().route("/console/usage", get(page))
 }
@@ -47,6 +55,7 @@ async fn page(visit: Visit) -> Result<Response, Problem> {
     for (name, given) in [("api", api), ("application", application)] {
         check_length(name, Some(given))?;
     }
+    let east = east(visit.asked.get(EAST))?;
     let spans = SPANS.map(|(value, words, ..)| (value, words));
     let wrong = Wrong::default();
     let body = html! {
@@ -54,21 +63,31 @@ async fn page(visit: Visit) -> Result<Response, Problem> {
             (Field::new("days", "Time", "").one_of(&spans, &visit.asked, &wrong))
             (Field::new("api", "API: its id", "").typed("text", &visit.asked, &wrong))
             (Field::new("application", "Application: its id", "").typed("text", &visit.asked, &wrong))
+            (hidden(EAST, visit.asked.get(EAST)))
             p.actions { button type="submit" { "Show" } }
         }
-        (figures(&visit, api, application, visit.asked.get("days")).await?)
+        (figures(&visit, api, application, visit.asked.get("days"), east).await?)
     };
     Ok(visit.page("Usage", &[], body))
 }
 
 /// The requests of one subscription.
 pub async fn of_subscription(visit: &Visit, application: &str, api: &str) -> Result<Markup, Problem> {
-    figures(visit, api, application, "7").await
+    figures(visit, api, application, "7", 0).await
 }
 
-async fn figures(visit: &Visit, api: &str, application: &str, days: &str) -> Result<Markup, Problem> {
+/// Seconds east of UTC; none without the script.
+fn east(given: &str) -> Result<i64, Problem> {
+    let read = || given.parse().ok().filter(|east| ZONES.contains(east));
+    let wrong = || Problem::parameter(EAST, "expected seconds east of UTC, from -43200 to 50400");
+    if given.is_empty() { Ok(0) } else { read().ok_or_else(wrong) }
+}
+
+async fn figures(visit: &Visit, api: &str, application: &str, days: &str, east: i64) -> Result<Markup, Problem> {
     let (_, words, days, step) = SPANS.into_iter().find(|(value, ..)| *value == days).unwrap_or(WEEK);
-    let end = visit.now.div_euclid(step).saturating_add(1).saturating_mul(step);
+    let (length, ahead) = if step == DAY { (Length::Day(east), east) } else { (Length::Hour, 0) };
+    let spans = Spans { seconds: step, ahead };
+    let end = spans.begin_of(visit.now).saturating_add(step);
     let begin = end.saturating_sub(days.saturating_mul(DAY));
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let filter = UsageFilter {
@@ -78,7 +97,7 @@ async fn figures(visit: &Visit, api: &str, application: &str, days: &str) -> Res
         to: Some(end),
         sight: access::sight_of_usage(&visit.actor()),
     };
-    let spent = visit.console.store().spent(&filter, step).await?;
+    let spent = visit.console.store().spent(&filter, spans).await?;
     let drawn = drawn(&spent, begin, end, step);
     let reasons = reasons(&spent);
     let sum = |count: fn(&Bar) -> u64| drawn.iter().map(count).fold(0_u64, u64::saturating_add);
@@ -89,7 +108,7 @@ async fn figures(visit: &Visit, api: &str, application: &str, days: &str) -> Res
         } @else {
             section.panel aria-labelledby="usage-title" {
                 h2 #usage-title { "Requests" }
-                (bars(&format!("{words}: {} allowed, {} refused", number(allowed), number(refused)), &drawn, step == DAY))
+                (bars(&format!("{words}: {} allowed, {} refused", number(allowed), number(refused)), &drawn, length))
             }
             @if !reasons.is_empty() {
                 section aria-labelledby="reasons-title" {

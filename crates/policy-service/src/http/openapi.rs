@@ -131,9 +131,10 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     };
     let is_action =
         ["/block", "/unblock", "/revoke", "/regenerate", "/approve", "/reject"].iter().any(|end| path.ends_with(end));
-    // Tokens and gateways' credentials are not rows of the policy and have no etag.
-    let is_beside = ["/v1/tokens", "/v1/gateways", "/v1/me"].iter().any(|begin| path.starts_with(begin));
-    let is_conditional = !is_beside && (matches!(method, "put" | "delete") || is_action);
+    // Tokens and gateways' credentials are not rows of the policy, but have an etag too.
+    let is_account = ["/v1/tokens", "/v1/gateways/credentials"].iter().any(|begin| path.starts_with(begin));
+    let is_beside = is_account || ["/v1/gateways", "/v1/me"].iter().any(|begin| path.starts_with(begin));
+    let is_conditional = (is_account || !is_beside) && (matches!(method, "put" | "delete") || is_action);
     if is_conditional {
         add("412", "the stored row is not the version that `if-match` names");
         add("422", "a field of the body cannot be used; `field` says which");
@@ -173,12 +174,12 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     let is_management = path.starts_with("/v1/") && !is_beside && !NO_ROWS.contains(&path);
     for (status, response) in responses.iter_mut() {
-        if is_management && status.starts_with('2') {
-            if path.contains('{') || method != "get" {
+        if status.starts_with('2') && (is_management || is_account) {
+            if method != "get" || (is_management && path.contains('{')) {
                 let etag = json!({"description": "the version of the row, to be sent as `if-match`; absent if the row was deleted", "schema": {"type": "string"}});
                 insert(response, "", "headers", json!({"etag": etag}));
             }
-            if method != "get" {
+            if is_management && method != "get" {
                 let revision = json!({"description": "the revision of the policy that contains the change", "schema": {"type": "integer"}});
                 insert(response, "/headers", "x-policy-revision", revision);
             }

@@ -16,7 +16,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     NoQuery, id_of,
     list::{self, Items},
-    location, tag,
+    location,
+    tag::{self, IfMatch},
 };
 use crate::{
     auth::Caller,
@@ -119,12 +120,15 @@ struct Token {
     created_at: i64,
     /// First second in which it is not valid any more, Unix time; null if it does not expire.
     expires_at: Option<i64>,
+    /// The version, to be sent as `if-match`.
+    etag: String,
 }
 
 impl From<port::accounts::Token> for Token {
     fn from(token: port::accounts::Token) -> Self {
+        let etag = accounts::etag_of_token(&token);
         let port::accounts::Token { id, principal: Principal { role, subject }, created_at, expires_at } = token;
-        Self { id, role: role.into(), subject, created_at, expires_at }
+        Self { id, role: role.into(), subject, created_at, expires_at, etag }
     }
 }
 
@@ -143,6 +147,8 @@ struct IssuedToken {
     created_at: i64,
     /// First second in which it is not valid any more, Unix time; null if it does not expire.
     expires_at: Option<i64>,
+    /// The version, to be sent as `if-match`.
+    etag: String,
 }
 
 /// Creates a token.
@@ -161,10 +167,10 @@ async fn create(
     let mut change = store.begin(caller.act()).await?;
     let NewToken { role, subject, expires_in } = asked;
     let (made, secret) = accounts::make_token(&mut *change, role.into(), subject, expires_in).await?;
-    let Token { id, role, subject, created_at, expires_at } = made.into();
-    let issued = IssuedToken { id, token: secret.0, role, subject, created_at, expires_at };
+    let Token { id, role, subject, created_at, expires_at, etag } = made.into();
+    let issued = IssuedToken { id, token: secret.0, role, subject, created_at, expires_at, etag };
     let place = location("/v1/tokens", &issued.id);
-    let done = commit_issued(change, &place, &issued.id).await?;
+    let done = commit_issued(change, &place, &issued.id, &issued.etag).await?;
     Ok((StatusCode::CREATED, shown_once(place), done, Body(issued)).into_response())
 }
 
@@ -179,22 +185,24 @@ async fn delete(
     State(store): State<Store>,
     caller: Caller,
     _: NoQuery,
+    if_match: IfMatch,
     id: Result<Path<String>, PathRejection>,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = store.begin(caller.act()).await?;
-    accounts::revoke_token(&mut *change, &id).await?;
+    accounts::revoke_token(&mut *change, &id, &if_match.0).await?;
     Ok((StatusCode::NO_CONTENT, commit(change).await?).into_response())
 }
 
-/// Commits a change that creates a secret.
+/// Commits a change that creates a secret. `etag` is that of what has it.
 pub async fn commit_issued(
     change: Box<dyn Transaction>,
     place: &HeaderValue,
     id: &str,
+    etag: &str,
 ) -> Result<(Extension<super::told::Accepted>, HeaderMap), Problem> {
-    let mut headers = HeaderMap::new();
+    let mut headers = tag::header_with(etag);
     let accepted = tag::commit_issued(change, &mut headers, place, id).await?;
     Ok((Extension(accepted), headers))
 }

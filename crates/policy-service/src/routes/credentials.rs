@@ -19,6 +19,7 @@ use super::{
     id_of,
     list::Items,
     location,
+    tag::{IfMatch, header_with},
 };
 use crate::{
     auth::Caller,
@@ -72,12 +73,15 @@ struct GatewayCredential {
     created_at: i64,
     /// First second in which it is good no more, Unix time; null: it does not end.
     expires_at: Option<i64>,
+    /// The version, to be sent as `if-match`.
+    etag: String,
 }
 
 impl From<Credential> for GatewayCredential {
     fn from(credential: Credential) -> Self {
+        let etag = accounts::etag_of_credential(&credential);
         let Credential { id, client_id, scope, created_at, expires_at } = credential;
-        Self { id, client_id, apis: accounts::apis_of(&scope), created_at, expires_at }
+        Self { id, client_id, apis: accounts::apis_of(&scope), created_at, expires_at, etag }
     }
 }
 
@@ -96,6 +100,8 @@ struct IssuedGatewayCredential {
     created_at: i64,
     /// First second in which it is good no more, Unix time; null: it does not end.
     expires_at: Option<i64>,
+    /// The version, to be sent as `if-match`.
+    etag: String,
 }
 
 /// Makes a credential of a gateway.
@@ -115,10 +121,10 @@ async fn create(
     let NewGatewayCredential { client_id, apis, expires_in } = asked;
     let mut change = store.begin(caller.act()).await?;
     let (made, secret) = accounts::make_credential(&mut *change, client_id, apis, expires_in).await?;
-    let GatewayCredential { id, client_id, apis, created_at, expires_at } = made.into();
-    let issued = IssuedGatewayCredential { id, client_id, client_secret: secret.0, apis, created_at, expires_at };
+    let GatewayCredential { id, client_id, apis, created_at, expires_at, etag } = made.into();
+    let issued = IssuedGatewayCredential { id, client_id, client_secret: secret.0, apis, created_at, expires_at, etag };
     let place = location("/v1/gateways/credentials", &issued.id);
-    let done = commit_issued(change, &place, &issued.id).await?;
+    let done = commit_issued(change, &place, &issued.id, &issued.etag).await?;
     Ok((StatusCode::CREATED, shown_once(place), done, Body(issued)).into_response())
 }
 
@@ -152,13 +158,15 @@ async fn replace(
     State(store): State<Store>,
     caller: Caller,
     _: NoQuery,
+    if_match: IfMatch,
     id: Result<Path<String>, PathRejection>,
     Json(GatewayScope { apis }): Json<GatewayScope>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = store.begin(caller.act()).await?;
-    let changed = accounts::set_scope(&mut *change, &id, apis).await?;
-    Ok((commit(change).await?, Body(GatewayCredential::from(changed))).into_response())
+    let changed = accounts::set_scope(&mut *change, &id, apis, &if_match.0).await?;
+    let changed = GatewayCredential::from(changed);
+    Ok((header_with(&changed.etag), commit(change).await?, Body(changed)).into_response())
 }
 
 /// Revokes a credential. Requests with it are refused at once, and a poll that is held ends with 401.
@@ -172,12 +180,13 @@ async fn delete(
     State(store): State<Store>,
     caller: Caller,
     _: NoQuery,
+    if_match: IfMatch,
     id: Result<Path<String>, PathRejection>,
     _: OptionalJson<Nothing>,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     let mut change = store.begin(caller.act()).await?;
-    accounts::revoke_credential(&mut *change, &id).await?;
+    accounts::revoke_credential(&mut *change, &id, &if_match.0).await?;
     Ok((StatusCode::NO_CONTENT, commit(change).await?).into_response())
 }
 

@@ -48,6 +48,11 @@ pub fn header_of<R: Resource>(shown: &mut R) -> HeaderMap {
     value.into_iter().map(|value| (header::ETAG, value)).collect()
 }
 
+/// The `etag` header with the etag of a token or a credential.
+pub fn header_with(etag: &str) -> HeaderMap {
+    HeaderValue::try_from(etag).ok().into_iter().map(|value| (header::ETAG, value)).collect()
+}
+
 /// Commits `change` and adds its revision to `headers`. The log uses the result.
 pub async fn commit(
     change: Box<dyn Transaction>,

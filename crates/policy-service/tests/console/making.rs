@@ -162,6 +162,22 @@ async fn usage_is_drawn_and_said() {
     {
         assert!(publisher.page(path).await.one("main").text.contains("1\u{202f}234"), "{path}");
     }
+    // Bars of hours have times that the script shows in the reader's zone. Days are those of the zone that it names.
+    assert!(page.all("time").any(|time| time.get("data-zone") == "axis"));
+    assert_eq!(page.all("title").filter(|title| title.get("data-zone") == "axis").count(), 1);
+    for (offset, east) in
+        [("", "UTC"), ("0", "UTC"), ("20700", "UTC+05:45"), ("-43200", "UTC\u{2212}12:00"), ("50400", "UTC+14:00")]
+    {
+        let page = publisher.page(&format!("/console/usage?days=30&utc_offset={offset}")).await;
+        assert!(page.one("main").text.contains(&format!("Days of {east}")), "{offset}");
+        let day = chrono::DateTime::from_timestamp(hour + offset.parse::<i64>().unwrap_or_default(), 0).unwrap();
+        let bar = page.all("title").find(|title| title.text.contains("1\u{202f}234")).unwrap();
+        assert!(bar.text.starts_with(&day.format("%-d %b %Y: ").to_string()), "{offset}: {}", bar.text);
+        assert_eq!(page.with("name", "utc_offset").unwrap().get("value"), offset);
+    }
+    for wrong in ["x", "50401", "-43201", "1.5", "99999999999999999999"] {
+        publisher.open(&format!("/console/usage?utc_offset={wrong}")).await.expect(400);
+    }
     let hidden = publisher.page("/console/usage?api=hidden").await;
     assert!(hidden.one("main").text.contains("No request was reported"), "it is another publisher's");
     let list = publisher.page("/console/apis/orders").await;

@@ -87,6 +87,17 @@ async fn a_credential_is_made_given_a_scope_and_revoked() {
     assert_eq!(service.get("/v1/gateways/credentials").await.json()["items"][0]["apis"], Value::Null);
     let wrong = olga.fill(make, make, &[("client_id", "a:b")]).await.expect(422);
     assert!(Page::parse(&wrong.text).with("aria-invalid", "true").unwrap().get("id") == "client_id");
+    // Two people who change it at once: the second one sees what the first did. If both did the same, nothing needs to be said.
+    let seen = olga.page(&scope).await.form(&scope);
+    let narrowed = filled(seen.clone(), &[("sees", "some"), ("apis", "orders")]);
+    olga.send(&scope, &narrowed).await.expect(303);
+    olga.send(&scope, &narrowed).await.expect(303);
+    let late = olga.send(&scope, &filled(seen, &[("sees", "some"), ("apis", "invoices")])).await.expect(412);
+    assert!(late.text.contains("This was changed meanwhile") && late.text.contains("invoices"), "{}", late.text);
+    let apis = async || service.get("/v1/gateways/credentials").await.json()["items"][0]["apis"].clone();
+    assert_eq!(apis().await, json!(["orders"]));
+    olga.send(&scope, &Page::parse(&late.text).form(&scope)).await.expect(303);
+    assert_eq!(apis().await, json!(["invoices"]));
     let revoke = format!("/console/gateway-credentials/{id}/revoke");
     olga.do_it(&revoke, &revoke, &[]).await;
     works(401).await;
@@ -131,7 +142,8 @@ async fn the_search_finds_whose_a_key_is_and_shows_it_nowhere() {
         assert!(what.len() < 20 || what == hash || !answer.text.contains(what), "{what} is not shown again");
     }
     // A mistyped key is not looked for as a name, and is not shown.
-    let mistyped = format!("{}x", &key[..key.len() - 1]);
+    let (start, last) = key.split_at(key.len() - 1);
+    let mistyped = format!("{start}{}", if last == "x" { "y" } else { "x" });
     let (answer, text) = find(&mut olga, &mistyped).await;
     assert!(text.contains("mistyped") && !answer.text.contains(&mistyped), "{text}");
     // Others see what they may see.
@@ -177,6 +189,13 @@ async fn an_explanation_shows_its_steps_and_no_key() {
     let told =
         olga.fill(place, place, &[("url", url), ("key_id", "k-new"), ("at_revision", &revision)]).await.expect(200);
     assert!(told.text.contains("It passes"));
+    // A time in a sentence is one that the script shows in the reader's zone.
+    service.post("/v1/subscriptions/s-1/block", json!({"until": 4_102_444_807_i64})).await.expect(200);
+    let told = olga.fill(place, place, &[("url", url), ("key_id", "k-new")]).await.expect(200);
+    assert!(!told.text.contains("GMT"));
+    let page = Page::parse(&told.text);
+    let time = page.all("time").find(|time| time.get("datetime") == "2100-01-01T00:00:07Z").unwrap();
+    assert_eq!((time.get("data-zone"), time.text.as_str()), ("second", "1 Jan 2100, 00:00:07 UTC"));
     // A mistake keeps what was typed, without the key.
     let url = format!("{url}?apikey={key}&page=2");
     for (name, value, field) in [

@@ -194,3 +194,50 @@ async fn no_field_of_a_body_is_dropped() {
     assert_eq!(same["state"], "BLOCKED");
     assert_eq!(service.post(block, json!({})).await.expect(200).json()["state"], "BLOCKED");
 }
+
+/// Accounts are no part of the policy, and who has not seen their latest version is refused as well.
+#[tokio::test]
+async fn if_match_holds_for_tokens_and_credentials_of_gateways() {
+    let service = Service::start().await;
+    service.seed().await;
+    let (tokens, credentials) = ("/v1/tokens", "/v1/gateways/credentials");
+    let listed = async |path: &str, id: &str| {
+        let list = service.get(path).await.expect(200).whole();
+        list["items"].as_array().unwrap().iter().find(|item| item["id"] == id).cloned()
+    };
+    let wrong =
+        |etag: &str| ["\"0\"".to_owned(), format!("W/{etag}"), etag.trim_matches('"').to_owned(), String::new()];
+    let token = service.post(tokens, json!({"role": "auditor", "subject": "ann"})).await.expect(201);
+    let other = service.post(tokens, json!({"role": "auditor", "subject": "ann"})).await.expect(201);
+    let made = service.post(credentials, json!({"client_id": "edge"})).await.expect(201);
+    let (path, first) = (format!("{credentials}/{}", made.whole()["id"].as_str().unwrap()), made.header("etag"));
+    let changed = service.put(&path, json!({"apis": ["api-1"]})).await.expect(200);
+    let again = service.put(&path, json!({"apis": ["api-1"]})).await.expect(200);
+    assert_eq!(again.header("etag"), changed.header("etag"));
+    for answer in [&token, &changed] {
+        let row = answer.whole();
+        assert_eq!(row["etag"], answer.header("etag"));
+        let list = if row.get("role").is_some() { tokens } else { credentials };
+        assert_eq!(listed(list, row["id"].as_str().unwrap()).await.unwrap()["etag"], row["etag"]);
+    }
+    let token_path = format!("{tokens}/{}", token.whole()["id"].as_str().unwrap());
+    let entries = async || service.get("/v1/audit").await.expect(200).whole()["items"].as_array().unwrap().len();
+    let before = entries().await;
+    for (method, path, old, now, body) in [
+        (Method::PUT, &path, first, changed.header("etag"), json!({})),
+        (Method::DELETE, &path, first, changed.header("etag"), Value::Null),
+        (Method::DELETE, &token_path, other.header("etag"), token.header("etag"), Value::Null),
+    ] {
+        for tag in wrong(now).iter().map(String::as_str).chain([old]) {
+            let refused = with_if_match(&service, method.clone(), path, tag, &body).await;
+            refused.expect_problem(412, None);
+        }
+    }
+    assert_eq!(entries().await, before);
+    assert_eq!(listed(credentials, changed.whole()["id"].as_str().unwrap()).await.unwrap()["apis"], json!(["api-1"]));
+    let several = format!("{first}, {}", changed.header("etag"));
+    let widened = with_if_match(&service, Method::PUT, &path, &several, &json!({})).await.expect(200);
+    assert_ne!(widened.header("etag"), changed.header("etag"));
+    with_if_match(&service, Method::DELETE, &path, widened.header("etag"), &Value::Null).await.expect(204);
+    with_if_match(&service, Method::DELETE, &token_path, "*", &Value::Null).await.expect(204);
+}

@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, sqlite::SqliteRow};
 use super::{SqliteStore, fault::Fault, json::json, sight::restrict_usage};
 use management::port::{
     Error,
-    overview::{Overview, Spent, Subscriber},
+    overview::{Overview, Spans, Spent, Subscriber},
     sight::{Reach, Sight},
     usage::{Pair, UsageFilter},
 };
@@ -23,8 +23,8 @@ impl Overview for SqliteStore {
         Ok(self.found_subscribers(pairs).await?)
     }
 
-    async fn spent(&self, filter: &UsageFilter, seconds: i64) -> Result<Vec<Spent>, Error> {
-        Ok(self.added_up(filter, seconds).await?)
+    async fn spent(&self, filter: &UsageFilter, spans: Spans) -> Result<Vec<Spent>, Error> {
+        Ok(self.added_up(filter, spans).await?)
     }
 }
 
@@ -38,8 +38,8 @@ impl SqliteStore {
         rows.iter().map(row).collect()
     }
 
-    async fn added_up(&self, filter: &UsageFilter, seconds: i64) -> Result<Vec<Spent>, Fault> {
-        let mut query = statement(filter, seconds.max(3_600));
+    async fn added_up(&self, filter: &UsageFilter, spans: Spans) -> Result<Vec<Spent>, Fault> {
+        let mut query = statement(filter, spans);
         let rows = query.build().fetch_all(&mut **self.reader().await?).await?;
         let row = |row: &SqliteRow| {
             let (begin, outcome) = (row.try_get("begin")?, row.try_get("outcome")?);
@@ -51,12 +51,13 @@ impl SqliteStore {
 
 /// Usage of an application, or of someone's own applications, is read from the rows of applications; other usage from those of
 /// APIs. The sum is at most 2^63 - 1.
-fn statement(filter: &UsageFilter, seconds: i64) -> QueryBuilder<'_, Sqlite> {
+fn statement(filter: &UsageFilter, Spans { seconds, ahead }: Spans) -> QueryBuilder<'_, Sqlite> {
+    let seconds = seconds.max(3_600);
     let is_own = matches!(&filter.sight, Sight::Only(reaches) if reaches.iter().any(|it| matches!(it, Reach::Own(_))));
     let by_application = is_own || filter.application.is_some();
     let table = if by_application { "usage" } else { "usage_api" };
-    let mut query = QueryBuilder::new("SELECT hour / ");
-    query.push_bind(seconds).push(" * ").push_bind(seconds);
+    let mut query = QueryBuilder::new("SELECT (hour + ");
+    query.push_bind(ahead).push(") / ").push_bind(seconds).push(" * ").push_bind(seconds).push(" - ").push_bind(ahead);
     query.push(" AS begin, outcome, CAST(min(total(requests), 9223372036854774784.0) AS INTEGER) AS requests FROM ");
     query.push(table).push(" WHERE true");
     if let Some(application) = &filter.application {

@@ -3,7 +3,7 @@
 use management::port::{
     Kind, NewRow, Store,
     list::{Column, Filter, Sort},
-    overview::{Spent, Subscriber},
+    overview::{Spans, Spent, Subscriber},
     sight::{Reach, Sight},
     usage::{Pair, UsageFilter},
 };
@@ -53,8 +53,8 @@ pub async fn subscribers_are_told_in_the_order_of_the_question(opened: &Opened) 
     assert!(store.subscribers(&[]).await.unwrap().is_empty());
 }
 
-async fn spent(store: &Store, filter: UsageFilter, seconds: i64) -> Vec<(i64, String, i64)> {
-    let found = store.spent(&filter, seconds).await.unwrap();
+async fn spent(store: &Store, filter: UsageFilter, spans: Spans) -> Vec<(i64, String, i64)> {
+    let found = store.spent(&filter, spans).await.unwrap();
     found.into_iter().map(|Spent { begin, outcome, requests }| (begin - NOW, outcome, requests)).collect()
 }
 
@@ -80,43 +80,56 @@ pub async fn usage_is_added_up_over_time(opened: &Opened) {
     add(store, NOW, &[used_row("shop", "a", NOW, "allowed", 1)]).await;
     let all = UsageFilter::default;
     let some = |text: &str| Some(text.to_owned());
+    let (hours, days) = (Spans { seconds: 3_600, ahead: 0 }, Spans { seconds: DAY, ahead: 0 });
+    let east = |ahead: i64| Spans { seconds: DAY, ahead };
     let is = |begin: i64, outcome: &str, requests: i64| (begin, outcome.to_owned(), requests);
-    let (hour, key_unknown) = (3_600, "key_unknown");
-    for (filter, seconds, expected) in [
-        (all(), DAY, vec![is(0, "allowed", 1_013), is(0, key_unknown, 2), is(DAY, "allowed", 100)]),
-        (UsageFilter { api: some("a"), ..all() }, hour, vec![is(0, "allowed", 13), is(3_600, key_unknown, 2)]),
+    let key_unknown = "key_unknown";
+    for (filter, spans, expected) in [
+        (all(), days, vec![is(0, "allowed", 1_013), is(0, key_unknown, 2), is(DAY, "allowed", 100)]),
+        (UsageFilter { api: some("a"), ..all() }, hours, vec![is(0, "allowed", 13), is(3_600, key_unknown, 2)]),
         (
             UsageFilter { application: some("shop"), ..all() },
-            DAY,
+            days,
             vec![is(0, "allowed", 6), is(0, key_unknown, 2), is(DAY, "allowed", 100)],
         ),
-        (UsageFilter { application: some("shop"), api: some("b"), ..all() }, DAY, vec![is(DAY, "allowed", 100)]),
-        (UsageFilter { from: Some(NOW + 3_600), to: Some(NOW + DAY), ..all() }, hour, vec![is(3_600, key_unknown, 2)]),
+        (UsageFilter { application: some("shop"), api: some("b"), ..all() }, days, vec![is(DAY, "allowed", 100)]),
+        (UsageFilter { from: Some(NOW + 3_600), to: Some(NOW + DAY), ..all() }, hours, vec![is(3_600, key_unknown, 2)]),
         (
             UsageFilter { sight: Sight::Only(vec![Reach::ToApisOf("p".to_owned())]), ..all() },
-            DAY,
+            days,
             vec![is(0, "allowed", 13), is(0, key_unknown, 2)],
         ),
         (
             UsageFilter { sight: Sight::Only(vec![Reach::Own("bob".to_owned())]), ..all() },
-            DAY,
+            days,
             vec![is(0, "allowed", 7)],
         ),
-        (UsageFilter { sight: Sight::Only(Vec::new()), ..all() }, DAY, vec![]),
-        (UsageFilter { api: some("\0"), ..all() }, DAY, vec![]),
+        (UsageFilter { sight: Sight::Only(Vec::new()), ..all() }, days, vec![]),
+        (UsageFilter { api: some("\0"), ..all() }, days, vec![]),
+        // Days of a zone: an hour counts in the day that it begins in.
+        (
+            UsageFilter { api: some("a"), ..all() },
+            east(-3_600),
+            vec![is(3_600 - DAY, "allowed", 13), is(3_600, key_unknown, 2)],
+        ),
+        (
+            UsageFilter { api: some("a"), ..all() },
+            east(-5_400),
+            vec![is(5_400 - DAY, "allowed", 13), is(5_400 - DAY, key_unknown, 2)],
+        ),
     ] {
         let said = format!("{filter:?}");
-        assert_eq!(spent(store, filter, seconds).await, expected, "{said}");
+        assert_eq!(spent(store, filter, spans).await, expected, "{said}");
     }
     // A sum that would overflow stays near the maximum.
     add(store, NOW, &[used_row("shop", "b", NOW, "allowed", i64::MAX)]).await;
     add(store, NOW, &[used_row("shop", "b", NOW, "allowed", i64::MAX)]).await;
-    let sum = spent(store, UsageFilter { api: some("b"), ..all() }, 2 * DAY).await;
+    let sum = spent(store, UsageFilter { api: some("b"), ..all() }, Spans { seconds: 2 * DAY, ahead: 0 }).await;
     assert!(sum.iter().all(|(.., requests)| *requests > i64::MAX - 2_000), "{sum:?}");
     // What is too old goes from both.
     add(store, NOW + 402 * DAY, &[]).await;
-    assert!(spent(store, all(), DAY).await.is_empty());
-    assert!(spent(store, UsageFilter { application: some("shop"), ..all() }, DAY).await.is_empty());
+    assert!(spent(store, all(), days).await.is_empty());
+    assert!(spent(store, UsageFilter { application: some("shop"), ..all() }, days).await.is_empty());
 }
 
 pub async fn subscriptions_are_found_by_their_application(opened: &Opened) {

@@ -20,6 +20,8 @@ pub struct Credential {
     pub created_at: i64,
     #[serde(default)]
     pub expires_at: Option<i64>,
+    #[serde(default)]
+    pub etag: String,
 }
 
 pub fn path(id: &str) -> String {

@@ -5,73 +5,92 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use maud::html;
+use maud::{Markup, html};
 use serde_json::json;
 
 use super::{
     super::{
         form::Form,
         parts::{
-            field::{Wrong, actions, is_in_form, status_of},
+            field::{Wrong, actions, hidden, is_in_form, status_of},
             table::name,
         },
         said,
         secrets::field_of,
+        stale,
         visit::{Sent, Visit},
     },
     make::{chosen, scope, there_are},
-    route::{ONE, find, path, refused},
+    route::{Credential, ONE, find, path, refused},
 };
 use crate::http::problem::Problem;
 
+/// The fields of the form, with what people call them.
+const NAMES: &[(&str, &str)] = &[("sees", "What the gateways see"), ("apis", "Ids of the APIs")];
+
 /// The form.
 pub async fn ask(Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
-    page(&visit, &id, StatusCode::OK, None, &Wrong::default()).await
+    let one = found(&visit, &id).await?;
+    Ok(page(&visit, StatusCode::OK, &one, &filled(&one), &Wrong::default().summary(), &Wrong::default()))
 }
 
-async fn page(
-    visit: &Visit,
-    id: &str,
-    status: StatusCode,
-    typed: Option<&Form>,
-    wrong: &Wrong,
-) -> Result<Response, Problem> {
+/// The credential, if the person may change it.
+async fn found(visit: &Visit, id: &str) -> Result<Credential, Problem> {
     let one = find(visit, id).await?;
-    if !visit.may(Method::PUT, ONE) {
-        return Err(refused());
+    if visit.may(Method::PUT, ONE) { Ok(one) } else { Err(refused()) }
+}
+
+/// The form as the credential is.
+fn filled(one: &Credential) -> Form {
+    let form = Form::default().with("etag", &one.etag);
+    match &one.apis {
+        None => form.with("sees", "all"),
+        Some(apis) => form.with("sees", "some").with("apis", apis.join("\n")),
     }
-    let now = match &one.apis {
-        None => Form::default().with("sees", "all"),
-        Some(apis) => Form::default().with("sees", "some").with("apis", apis.join("\n")),
-    };
+}
+
+/// The form, below `told`.
+fn page(visit: &Visit, status: StatusCode, one: &Credential, form: &Form, told: &Markup, wrong: &Wrong) -> Response {
     let back = visit.at(&["gateway-credentials"]);
     let body = html! {
-        (wrong.summary())
-        form.panel method="post" action=(visit.at(&["gateway-credentials", id, "scope"])) {
+        (told)
+        form.panel method="post" action=(visit.at(&["gateway-credentials", &one.id, "scope"])) {
             (visit.frame.token())
+            (hidden("etag", form.get("etag")))
             p { "Credential " code { (name(&one.id)) } " of " strong { (name(&one.client_id)) } ". Its gateways decide by the new scope within a second or so." }
-            (scope(typed.unwrap_or(&now), wrong))
+            (scope(form, wrong))
             (actions("Change the scope", false, &back))
         }
     };
     let trail = [("Gateways", visit.at(&["gateways"])), ("Credentials", back.clone())];
-    Ok(visit.page_as(status, &format!("Scope of {}", one.client_id), &trail, body))
+    visit.page_as(status, &format!("Scope of {}", one.client_id), &trail, body)
 }
 
 /// Changes it.
 pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    let one = found(&visit, &id).await?;
+    let again = |status: StatusCode, wrong: &Wrong| Ok(page(&visit, status, &one, &form, &wrong.summary(), wrong));
     let body = match chosen(&form) {
         Ok(apis) => json!({"apis": apis}),
-        Err(wrong) => return page(&visit, &id, StatusCode::UNPROCESSABLE_ENTITY, Some(&form), &wrong).await,
+        Err(wrong) => return again(StatusCode::UNPROCESSABLE_ENTITY, &wrong),
     };
     if let Err(wrong) = there_are(&visit, &form).await {
-        return page(&visit, &id, StatusCode::UNPROCESSABLE_ENTITY, Some(&form), &wrong).await;
+        return again(StatusCode::UNPROCESSABLE_ENTITY, &wrong);
     }
-    match visit.v1.change(Method::PUT, &path(&id), Some(&body), None).await {
-        Ok(_) => Ok(said::in_list(&visit, &["gateway-credentials"], "saved", &id, None)),
-        Err(problem) if is_in_form(&problem) => {
-            page(&visit, &id, status_of(&problem), Some(&form), &Wrong::of(&problem, field_of)).await
+    let saved = || Ok(said::in_list(&visit, &["gateway-credentials"], "saved", &id, None));
+    match visit.v1.change(Method::PUT, &path(&id), Some(&body), Some(form.get("etag"))).await {
+        Ok(_) => saved(),
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            let one = found(&visit, &id).await?;
+            let now = filled(&one);
+            if stale::is_same(&form, &now, NAMES) {
+                return saved();
+            }
+            let told = stale::told(&form, &now, NAMES);
+            let form = form.with("etag", &one.etag).with("apis_shown", now.get("apis"));
+            Ok(page(&visit, StatusCode::PRECONDITION_FAILED, &one, &form, &told, &Wrong::default()))
         }
+        Err(problem) if is_in_form(&problem) => again(status_of(&problem), &Wrong::of(&problem, field_of)),
         Err(problem) => Err(problem),
     }
 }

@@ -11,7 +11,7 @@ use super::{
         parts::{
             badge::badge,
             table::{facts, name, table},
-            time::time,
+            time::{in_sentence, time},
         },
         visit::Visit,
     },
@@ -69,7 +69,7 @@ pub fn told(visit: &Visit, form: &Form, answer: &Value) -> Markup {
         @if !notes.is_empty() {
             section aria-labelledby="notes-title" {
                 h2 #notes-title { "What this cannot know" }
-                ul { @for note in notes { li { bdi { (note) } } } }
+                ul { @for note in notes { li { (in_sentence(note)) } } }
             }
         }
         p.hint { "Decided at " (time(*now)) ", by revision " (revision) "." }
@@ -105,7 +105,7 @@ fn facts_of(visit: &Visit, explanation: &Explanation) -> Vec<(&'static str, Mark
 }
 
 fn rows(steps: &[Step]) -> Vec<Vec<Markup>> {
-    let row = |step: &Step| vec![html! { code { (step.rule) } }, badge(&step.outcome), name(&step.because)];
+    let row = |step: &Step| vec![html! { code { (step.rule) } }, badge(&step.outcome), in_sentence(&step.because)];
     steps.iter().map(row).collect()
 }
 

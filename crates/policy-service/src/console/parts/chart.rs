@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::{
     table::{number, table},
-    time::{hour, in_utc},
+    time::{AXIS, AXIS_FORM, for_programs, hour, in_utc, on_axis},
 };
 
 /// The drawing's size, in its own units. It is stretched to the page's width, and its words stand beside it.
@@ -53,11 +53,70 @@ fn scaled(amount: u64, top: u64, height: u64) -> u64 {
     scaled.and_then(|scaled| u64::try_from(scaled).ok()).unwrap_or_default()
 }
 
-/// A chart of bars over time. `by_day`: each bar is a day, otherwise an hour.
-pub fn bars(title: &str, bars: &[Bar], by_day: bool) -> Markup {
+/// How long each bar is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// An hour. The script shows its begin in the reader's zone.
+    Hour,
+    /// A day of a zone, which is as many seconds east of UTC.
+    Day(i64),
+}
+
+impl Length {
+    /// The begin of a bar, on the axis.
+    fn on_axis(self, begin: i64) -> Markup {
+        match self {
+            Self::Hour => on_axis(begin),
+            Self::Day(east) => html! { span { (day(begin, east, "%-d %b")) } },
+        }
+    }
+
+    /// The begin of a bar, in the table.
+    fn in_table(self, begin: i64) -> Markup {
+        match self {
+            Self::Hour => hour(begin),
+            Self::Day(east) => html! { (day(begin, east, "%-d %b %Y")) },
+        }
+    }
+
+    /// What a bar of the drawing says. The script puts the time of an hour into the reader's zone, up to the first colon that
+    /// a space follows.
+    fn title(self, begin: i64, counts: &str) -> Markup {
+        match self {
+            Self::Hour => html! {
+                title data-zone=(AXIS) data-datetime=(for_programs(begin)) { (in_utc(begin, AXIS_FORM)) ": " (counts) }
+            },
+            Self::Day(east) => html! { title { (day(begin, east, "%-d %b %Y")) ": " (counts) } },
+        }
+    }
+
+    /// The zone of all that.
+    fn zone(self) -> Markup {
+        match self {
+            Self::Hour => html! { "Times in " span data-zone-name { "UTC" } },
+            Self::Day(east) => html! { "Days of " (zone(east)) },
+        }
+    }
+}
+
+/// The day that begins at a time in a zone.
+fn day(begin: i64, east: i64, form: &str) -> String {
+    in_utc(begin.saturating_add(east), form)
+}
+
+/// The name of a zone, such as `UTC+05:30`.
+fn zone(east: i64) -> String {
+    let minutes = east.unsigned_abs() / 60;
+    match east.signum() {
+        0 => "UTC".to_owned(),
+        sign => format!("UTC{}{:02}:{:02}", if sign < 0 { '\u{2212}' } else { '+' }, minutes / 60, minutes % 60),
+    }
+}
+
+/// A chart of bars over time.
+pub fn bars(title: &str, bars: &[Bar], length: Length) -> Markup {
     let top = round(bars.iter().map(|bar| bar.sum()).max().unwrap_or_default());
     let every = bars.len().div_ceil(LABELS).max(1);
-    let form = if by_day { "%-d %b" } else { "%-d %b %H:00" };
     html! {
         figure.chart {
             figcaption { (title) }
@@ -65,26 +124,26 @@ pub fn bars(title: &str, bars: &[Bar], by_day: bool) -> Markup {
                 div.scale aria-hidden="true" {
                     span { (number(top)) } @if top > 1 { span { (number(top / 2)) } } span { "0" }
                 }
-                (drawn(title, bars, top, form))
+                (drawn(title, bars, top, length))
                 div.times aria-hidden="true" {
-                    @for bar in bars.iter().step_by(every) { span { (in_utc(bar.begin, form)) } }
+                    @for bar in bars.iter().step_by(every) { (length.on_axis(bar.begin)) }
                 }
             }
             ul.legend {
                 li { span.key.allowed aria-hidden="true" {} "Allowed (filled)" }
                 li { span.key.refused aria-hidden="true" {} "Refused (striped)" }
-                li.hint { "Times in UTC" }
+                li.hint { (length.zone()) }
             }
             details {
                 summary { "Show as a table" }
-                (table(title, &[if by_day { "Day (UTC)" } else { "Hour" }, "Allowed", "Refused"], &rows(bars, by_day)))
+                (table(title, &[if length == Length::Hour { "Hour" } else { "Day" }, "Allowed", "Refused"], &rows(bars, length)))
             }
         }
     }
 }
 
 /// The drawing.
-fn drawn(title: &str, bars: &[Bar], top: u64, form: &str) -> Markup {
+fn drawn(title: &str, bars: &[Bar], top: u64, length: Length) -> Markup {
     let count = u64::try_from(bars.len()).unwrap_or(1).max(1);
     let at = |number: usize| scaled(u64::try_from(number).unwrap_or_default(), count, WIDTH);
     html! {
@@ -100,7 +159,7 @@ fn drawn(title: &str, bars: &[Bar], top: u64, form: &str) -> Markup {
                 @let allowed = scaled(bar.allowed, top, HEIGHT);
                 @let refused = scaled(bar.sum(), top, HEIGHT).saturating_sub(allowed).max(2);
                 g {
-                    title { (in_utc(bar.begin, form)) " UTC: " (number(bar.allowed)) " allowed, " (number(bar.refused)) " refused" }
+                    (length.title(bar.begin, &counts(*bar)))
                     @if bar.allowed > 0 {
                         rect.allowed x=(x) width=(wide) y=(HEIGHT.saturating_sub(allowed)) height=(allowed.max(1)) {}
                     }
@@ -114,15 +173,13 @@ fn drawn(title: &str, bars: &[Bar], top: u64, form: &str) -> Markup {
     }
 }
 
-fn rows(bars: &[Bar], by_day: bool) -> Vec<Vec<Markup>> {
-    let row = |bar: &Bar| {
-        let begin = if by_day {
-            html! { (in_utc(bar.begin, "%-d %b %Y")) }
-        } else {
-            hour(bar.begin)
-        };
-        vec![begin, html! { (number(bar.allowed)) }, html! { (number(bar.refused)) }]
-    };
+fn counts(bar: Bar) -> String {
+    format!("{} allowed, {} refused", number(bar.allowed), number(bar.refused))
+}
+
+fn rows(bars: &[Bar], length: Length) -> Vec<Vec<Markup>> {
+    let row =
+        |bar: &Bar| vec![length.in_table(bar.begin), html! { (number(bar.allowed)) }, html! { (number(bar.refused)) }];
     bars.iter().filter(|bar| bar.sum() > 0).map(row).collect()
 }
 
@@ -184,12 +241,27 @@ mod tests {
 
     #[test]
     fn a_chart_says_the_same_in_a_table() {
-        let text = bars("Requests", &[Bar { begin: 0, allowed: 7, refused: 3 }, Bar::default()], false).0;
+        let text = bars("Requests", &[Bar { begin: 0, allowed: 7, refused: 3 }, Bar::default()], Length::Hour).0;
         assert!(
             text.contains("7 allowed, 3 refused")
                 && text.contains("<td data-label=\"Refused\"><div class=\"cell\">3</div></td>"),
             "{text}"
         );
         assert!(!text.contains("style="), "{text}");
+    }
+
+    #[test]
+    fn a_day_is_named_as_in_its_zone() {
+        const HOUR: i64 = 3_600;
+        for (east, begin, name, date) in [
+            (0, 1_748_736_000, "Days of UTC<", "1 Jun 2025"),
+            (5 * HOUR + 1_800, 1_748_736_000 - 5 * HOUR - 1_800, "Days of UTC+05:30<", "1 Jun 2025"),
+            (-8 * HOUR, 1_748_736_000 + 8 * HOUR, "Days of UTC\u{2212}08:00<", "1 Jun 2025"),
+            (-1_800, 1_748_736_000 + 1_800, "Days of UTC\u{2212}00:30<", "1 Jun 2025"),
+        ] {
+            let text = bars("Requests", &[Bar { begin, allowed: 7, refused: 3 }], Length::Day(east)).0;
+            assert!(text.contains(name) && text.contains(&format!("{date}: 7 allowed")), "{text}");
+            assert!(text.contains("<span>1 Jun</span>") && !text.contains("data-zone"), "{text}");
+        }
     }
 }

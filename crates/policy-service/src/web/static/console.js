@@ -4,7 +4,8 @@
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const minute = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false, timeZoneName: "short" };
-  const formats = { minute, hour: minute, second: { ...minute, second: "2-digit" } };
+  const axis = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false };
+  const formats = { minute, hour: minute, second: { ...minute, second: "2-digit" }, axis };
 
   const showTimes = (root) => {
     for (const element of root.querySelectorAll("time[data-zone]")) {
@@ -16,6 +17,15 @@
         delete element.dataset.zone;
       }
     }
+    // The title of a bar begins with its time, which ends at the first colon that a space follows.
+    for (const element of root.querySelectorAll("title[data-zone]")) {
+      const time = new Intl.DateTimeFormat("en-GB", formats[element.dataset.zone]).format(new Date(element.dataset.datetime));
+      element.textContent = time + element.textContent.slice(element.textContent.indexOf(": "));
+      delete element.dataset.zone;
+    }
+    for (const element of root.querySelectorAll("[data-zone-name]")) element.textContent = zone;
+    // Days of a chart are those of the reader's zone. Seconds east of UTC say which.
+    for (const element of root.querySelectorAll("input[name=utc_offset]")) element.value = String(new Date().getTimezoneOffset() * -60);
   };
 
   // A moment in seconds as a field has it, in the reader's zone.

@@ -160,7 +160,8 @@ fn changes_the_policy(method: &str, path: &str) -> bool {
 fn changes_a_row(method: &str, path: &str) -> bool {
     let actions = ["/block", "/unblock", "/revoke", "/regenerate", "/approve", "/reject"];
     // The list of gateways is what was heard, and no row.
-    path != "/v1/gateways/{id}" && (method == "put" || method == "delete") || actions.iter().any(|action| path.ends_with(action))
+    path != "/v1/gateways/{id}" && (method == "put" || method == "delete")
+        || actions.iter().any(|action| path.ends_with(action))
 }
 
 /// The caller of a request.

@@ -45,7 +45,8 @@ impl Mine {
         };
         let mut blocked = in_state("BLOCKED").await?;
         blocked.extend(in_state("PROD_ONLY_BLOCKED").await?);
-        let mut planned = in_state("UNBLOCKED").await?;
+        let asked = query(&[("planned", "true"), ("limit", &SHOWN.to_string())]);
+        let mut planned = visit.v1.read::<List<Subscription>>(&format!("/v1/subscriptions{asked}")).await?.items;
         planned.retain(Subscription::is_planned);
         let asked = query(&[("state", "BLOCKED"), ("limit", &SHOWN.to_string())]);
         let blocked_applications = visit.v1.read::<List<Application>>(&format!("/v1/applications{asked}")).await?.items;
@@ -107,6 +108,9 @@ fn blocks(visit: &Visit, mine: &Mine) -> Markup {
                         (told(row.block.as_ref().unwrap_or(&none), row.is_planned()))
                     }
                 }
+            }
+            @if mine.blocked.len() >= SHOWN {
+                p { a href=(visit.at_with(&["subscriptions"], &[("state", "BLOCKED")])) { "All blocked subscriptions" } }
             }
             p.hint { "Requests that are blocked are refused. Ask the publisher of the API, or those who run this service." }
         }

@@ -108,7 +108,7 @@ impl Console {
             .merge(receipts::router())
             .merge(subscriptions::router())
             .merge(usage::router())
-            .route("/console/", any(missing))
+            .route("/console/", get(start::from_slash))
             .route("/console/{*rest}", any(missing))
             .with_state(self.clone())
             .route(&format!("{}/{{name}}", assets::FOLDER), get(assets::serve))

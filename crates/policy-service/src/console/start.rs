@@ -3,8 +3,16 @@
 use axum::response::Response;
 use management::port::Role;
 
-use super::{apis, mine, visit::Visit};
+use super::{
+    apis, mine,
+    visit::{Visit, see_other},
+};
 use crate::http::problem::Problem;
+
+/// The address with a slash at its end, as people type it.
+pub async fn from_slash(visit: Visit) -> Response {
+    see_other(&visit.at(&[]))
+}
 
 /// The start page of the person's role.
 pub async fn page(visit: Visit) -> Result<Response, Problem> {

@@ -91,7 +91,7 @@ async fn static_files_are_kept_for_ever_under_a_name_of_their_content() {
 async fn a_problem_is_a_page_with_its_request() {
     let service = Service::start().await;
     let mut person = Person::new(&service, "publisher", "p").await;
-    for path in ["/console/nothing", "/console/", "/console/apis/x/y/z", "/console/receipts/9999"] {
+    for path in ["/console/nothing", "/console//", "/console/apis/x/y/z", "/console/receipts/9999"] {
         let answer = person.open(path).await.expect(404);
         assert!(answer.text.contains(answer.header("x-request-id")) && answer.text.contains("There is no such page"));
         assert!(answer.header("content-type").starts_with("text/html"), "{path}");

@@ -55,7 +55,7 @@ async fn a_form_of_an_explanation_keeps_everything_but_secrets() {
             "HUSH",
             &[("headers", "x-k:\naccept: application/json\nx-trace: 1\ncookie:\nauthorization:")],
         ),
-        (&[("headers", "nothing HUSH\naccept: text/html")], "HUSH", &[("headers", "accept: text/html")]),
+        (&[("headers", "nothing HUSH\naccept: text/html")], "HUSH", &[("headers", "nothing\naccept: text/html")]),
         (&[("configuration", &typed)], "HUSH", &[("configuration", &starred)]),
         (
             &[("configuration", r#"{"zz": "HUSH", "mode": "shadow"}"#)],

@@ -112,3 +112,66 @@ async fn what_is_blocked_stands_first_with_since_until_and_note() {
     let text = alice.page("/console").await.one("main").text.clone();
     assert!(text.contains("Kept") && text.contains("Deleted, block kept"), "{text}");
 }
+
+/// A subscription is not blocked, and its requests are refused all the same.
+#[tokio::test]
+async fn a_subscription_says_what_else_refuses_its_requests() {
+    let service = Service::start().await;
+    fill(&service).await;
+    let mut alice = Person::new(&service, "subscriber", "alice").await;
+    let mut publisher = Person::new(&service, "publisher", "p").await;
+    let mut olga = Person::new(&service, "operator", "olga").await;
+    let text = async |person: &mut Person| person.page("/console/subscriptions/s-1").await.one("main").text.clone();
+    let (application, api) = ("Its application is blocked", "Its API is not served");
+    for person in [&mut alice, &mut publisher, &mut olga] {
+        let text = text(person).await;
+        assert!(!text.contains(application) && !text.contains(api), "{text}");
+    }
+    let block = json!({"reason": "abuse-17", "note": "Call us"});
+    service.post("/v1/applications/shop/block", block).await.expect(200);
+    let seen = text(&mut alice).await;
+    assert!(seen.contains(application) && seen.contains("Call us"), "{seen}");
+    assert!(!seen.contains("abuse-17"), "the reason is not for subscribers");
+    assert!(text(&mut olga).await.contains("abuse-17"));
+    // A publisher does not see applications.
+    let seen = text(&mut publisher).await;
+    assert!(!seen.contains(application) && !seen.contains("Call us"), "{seen}");
+    service.post("/v1/applications/shop/unblock", Value::Null).await.expect(200);
+    for (state, words) in [("BLOCKED", "Blocked"), ("RETIRED", "Retired"), ("DEPRECATED", "")] {
+        let mut row = service.get("/v1/apis/orders").await.json();
+        row["state"] = json!(state);
+        service.put("/v1/apis/orders", row).await.expect(200);
+        let seen = text(&mut alice).await;
+        assert!(seen.contains("Its API is not published any more"), "{state}: {seen}");
+        for person in [&mut publisher, &mut olga] {
+            let seen = text(person).await;
+            assert_eq!(seen.contains(api), !words.is_empty(), "{state}: {seen}");
+            assert!(seen.contains(words) && !seen.contains(application), "{state}: {seen}");
+        }
+    }
+}
+
+/// What an empty list says is true for who reads it.
+#[tokio::test]
+async fn an_empty_list_does_not_say_that_others_have_nothing() {
+    let service = Service::start().await;
+    fill(&service).await;
+    let mut carol = Person::new(&service, "subscriber", "carol").await;
+    let mut publisher = Person::new(&service, "publisher", "p").await;
+    let mut other = Person::new(&service, "publisher", "q").await;
+    let text = async |person: &mut Person, path: &str| person.page(path).await.one("main").text.clone();
+    let there_is_none = "There is no subscription yet";
+    for (is_carol, path, words) in [
+        (true, "/console/subscriptions", "You have no subscription yet"),
+        (true, "/console/apis/orders", "None of your applications subscribes to this API"),
+        (false, "/console/apis/orders", "belongs to somebody else"),
+    ] {
+        let seen = text(if is_carol { &mut carol } else { &mut other }, path).await;
+        assert!(seen.contains(words) && !seen.contains(there_is_none), "{path}: {seen}");
+    }
+    service.post("/v1/apis", json!({"id": "new", "owner": "p", "match": [{"path": "/new"}]})).await.expect(201);
+    assert!(text(&mut publisher, "/console/apis/new").await.contains(there_is_none));
+    // The address with a slash leads to the start page.
+    let slash = publisher.open("/console/").await.expect(303);
+    assert_eq!(slash.header("location"), "/console");
+}

@@ -6,7 +6,7 @@ mod leave;
 mod list;
 mod one;
 pub mod overview;
-mod route;
+pub mod route;
 
 use axum::{Router, routing::get};
 

@@ -12,7 +12,7 @@ use super::{
         },
         rows::Api,
         said,
-        subscriptions::list::{filter, listed},
+        subscriptions::list::{filter, listed, none_at},
         visit::Visit,
     },
     route::{CHANGE, path},
@@ -35,7 +35,7 @@ pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, 
         section aria-labelledby="subscriptions-title" {
             h2 #subscriptions-title { "Subscriptions" }
             (filter(&visit, &place, false))
-            (listed(&visit, "Subscriptions", &place, &filters, false).await?)
+            (listed(&visit, &place, &filters, false, none_at(&visit, &api)).await?)
         }
         section aria-labelledby="facts-title" {
             h2 #facts-title { "The API" }

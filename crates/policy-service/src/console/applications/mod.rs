@@ -12,6 +12,7 @@ use axum::{Router, routing::get};
 
 pub use self::{
     list::{applications, named},
+    one::facts_of_block,
     route::path,
     row::Application,
 };

@@ -91,7 +91,7 @@ fn filter(visit: &Visit, wrong: &Wrong) -> Markup {
         form.filter method="get" action=(visit.at(&["audit"])) role="search" aria-label="Filter the audit log" {
             (Field::new("kind", "Kind", "").one_of(&kinds, asked, wrong))
             (Field::new("action", "Action", "").one_of(&actions, asked, wrong))
-            (Field::new("actor", "Who", "").text(asked, wrong))
+            (Field::new("actor", "Who: the whole name", "").text(asked, wrong))
             (Field::new("id", "Id", "").text(asked, wrong))
             (when::field("from", "From", asked, wrong))
             (when::field("to", "Before", asked, wrong))

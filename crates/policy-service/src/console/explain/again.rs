@@ -83,12 +83,17 @@ impl Sources {
         if is_secret && pair.contains('=') { format!("{name}=") } else { pair.to_owned() }
     }
 
-    /// A line with a header, without its value if that may be a key. `None` if the line has no name.
+    /// A line with a header, without its value if that may be a key. Of a line without a colon its first word stays, unless
+    /// that may be a key. `None` if the line has no name.
     fn header(&self, line: &str) -> Option<String> {
-        let (name, value) = line.split_once(':').or_else(|| line.split_once(' ').filter(|(name, _)| is_usual(name)))?;
+        let parts = line.split_once(':').or_else(|| line.split_once(' ').filter(|(name, _)| is_usual(name)));
+        let (name, value) = parts.unwrap_or((line.split_whitespace().next().unwrap_or_default(), ""));
         let name = name.trim();
         if !::explain::request::is_name(name) || has_key(name) {
             return None;
+        }
+        if parts.is_none() {
+            return (!self.is_unknown && !may_be_key(name)).then(|| name.to_owned());
         }
         let is_source = self.headers.iter().any(|source| source.eq_ignore_ascii_case(name));
         let is_short = !self.is_unknown && value.trim().len() < MAY_BE_A_KEY;
@@ -189,7 +194,10 @@ mod tests {
             ("X-K: abc", Some("X-K:")),
             ("Authorization: Basic abc", Some("Authorization:")),
             ("cookie: a=b", Some("cookie:")),
-            ("x-api-key abc", None),
+            ("x-api-key abc", Some("x-api-key")),
+            ("x-foo", Some("x-foo")),
+            ("kg_live_x", None),
+            ("0123456789abcdef BAR", None),
             ("accept text/html", Some("accept text/html")),
             ("authorization Bearer a: b", None),
             ("kg_live_x: y", None),

@@ -185,12 +185,11 @@ fn rows(bars: &[Bar], length: Length) -> Vec<Vec<Markup>> {
 
 /// Bars that lie: names with their numbers and shares, the greatest first.
 pub fn shares(title: &str, names: &[(Markup, u64)]) -> Markup {
-    let counts: Vec<u64> = names.iter().map(|(_, count)| *count).collect();
-    let sum: u64 = counts.iter().fold(0, |sum, count| sum.saturating_add(*count));
+    let sum = names.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
     let rows: Vec<Vec<Markup>> = names
         .iter()
-        .zip(percents(&counts, sum))
-        .map(|((name, count), percent)| {
+        .map(|(name, count)| {
+            let percent = percent(*count, sum);
             let share =
                 html! { progress max=(sum.max(1)) value=(count) aria-label={ (percent) " %" } {} " " (percent) " %" };
             vec![name.clone(), html! { (number(*count)) }, share]
@@ -199,17 +198,15 @@ pub fn shares(title: &str, names: &[(Markup, u64)]) -> Markup {
     table(title, &["Reason", "Requests", "Share"], &rows)
 }
 
-/// The shares in whole percent, which make 100 together: what is cut off goes to those that lose most.
-fn percents(counts: &[u64], sum: u64) -> Vec<u64> {
-    let mut shares: Vec<u64> = counts.iter().map(|count| scaled(*count, sum, 100)).collect();
-    let rest_of = |count: u64| u128::from(count).saturating_mul(100).checked_rem(u128::from(sum)).unwrap_or_default();
-    let mut by_loss: Vec<usize> = (0..counts.len()).collect();
-    by_loss.sort_by_key(|place| std::cmp::Reverse(counts.get(*place).map_or(0, |count| rest_of(*count))));
-    let missing = if sum == 0 { 0 } else { 100_u64.saturating_sub(shares.iter().sum()) };
-    for place in by_loss.into_iter().take(usize::try_from(missing).unwrap_or_default()) {
-        shares.get_mut(place).into_iter().for_each(|share| *share = share.saturating_add(1));
+/// A share in percent, rounded to a tenth. Equal counts have equal shares, so all together may miss a hundred by some tenths.
+fn percent(count: u64, sum: u64) -> String {
+    let (count, sum) = (u128::from(count), u128::from(sum));
+    let doubled = count.saturating_mul(2_000).saturating_add(sum);
+    let tenths = doubled.checked_div(sum.saturating_mul(2)).unwrap_or_default();
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => whole.to_string(),
+        (whole, tenths) => format!("{whole}.{tenths}"),
     }
-    shares
 }
 
 #[cfg(test)]
@@ -226,16 +223,18 @@ mod tests {
     }
 
     #[test]
-    fn shares_make_a_hundred() {
-        for (counts, shares) in [
-            (&[326, 325, 325, 24][..], &[33, 33, 32, 2][..]),
-            (&[1, 1, 1], &[34, 33, 33]),
-            (&[5], &[100]),
-            (&[0, 0], &[0, 0]),
-            (&[], &[]),
-            (&[u64::MAX - 1, 1], &[100, 0]),
+    fn equal_counts_have_equal_shares() {
+        for (count, sum, expected) in [
+            (12, 37, "32.4"),
+            (1, 3, "33.3"),
+            (2, 3, "66.7"),
+            (5, 5, "100"),
+            (1, 2_001, "0"),
+            (1, 1_999, "0.1"),
+            (0, 0, "0"),
+            (u64::MAX - 1, u64::MAX, "100"),
         ] {
-            assert_eq!(percents(counts, counts.iter().sum()), shares, "{counts:?}");
+            assert_eq!(percent(count, sum), expected, "{count} of {sum}");
         }
     }
 

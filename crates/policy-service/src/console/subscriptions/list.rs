@@ -1,7 +1,7 @@
 //! The list of subscriptions, over all APIs that the person looks after.
 
 use axum::response::Response;
-use management::port::Kind;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
             listed::{Asked, Listed, ROWS},
             table::empty,
         },
-        rows::Subscription,
+        rows::{Api, Subscription},
         said,
         visit::Visit,
     },
@@ -33,18 +33,47 @@ pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
     let body = html! {
         (receipt)
         (filter(&visit, &place, true))
-        (listed(&visit, "Subscriptions", &place, &filters, true).await?)
+        (listed(&visit, &place, &filters, true, none(&visit)).await?)
     };
     Ok(visit.page("Subscriptions", &[], body))
 }
 
-/// The rows that fit the filters, with links to the other pages of the list at `place`.
+/// What an empty list says to the person.
+fn none(visit: &Visit) -> Markup {
+    match visit.principal.role {
+        Role::Subscriber => empty(
+            "You have no subscription yet. Find an API, and subscribe one of your applications to it.",
+            Some(("Find an API", visit.at(&["catalogue"]))),
+        ),
+        _ => empty(
+            "There is no subscription yet. Subscribers make one for an application of theirs; it then stands here.",
+            None,
+        ),
+    }
+}
+
+/// What the empty list of an API says to the person. Who is not its owner may not see the subscriptions of others.
+pub fn none_at(visit: &Visit, api: &Api) -> Markup {
+    match visit.principal.role {
+        Role::Subscriber => empty(
+            "None of your applications subscribes to this API.",
+            Some(("Subscribe to it", visit.at_with(&["catalogue"], &[("q", &api.id)]))),
+        ),
+        Role::Publisher if !visit.owns(api.owner.as_deref()) => {
+            empty("The API belongs to somebody else. Only its owner and operators see its subscriptions.", None)
+        }
+        _ => none(visit),
+    }
+}
+
+/// The rows that fit the filters, with links to the other pages of the list at `place`. If the whole list is empty, `none`
+/// says so.
 pub async fn listed(
     visit: &Visit,
-    caption: &str,
     place: &str,
     filters: &[(&str, &str)],
     has_api: bool,
+    none: Markup,
 ) -> Result<Markup, Problem> {
     let asked = Asked { path: "/v1/subscriptions", sort: "id", filters, rows: ROWS };
     let mut list = Listed::<Subscription>::read(visit, asked).await?;
@@ -57,9 +86,9 @@ pub async fn listed(
         @if rows.is_empty() && is_filtered {
             (empty("No subscription fits the filter.", Some(("Show all", place.to_owned()))))
         } @else if rows.is_empty() {
-            (empty("There is no subscription yet. Subscribers make one for an application of theirs; it then stands here.", None))
+            (none)
         } @else {
-            (subscriptions(visit, caption, &rows, has_api))
+            (subscriptions(visit, "Subscriptions", &rows, has_api))
         }
         (list.pages(place, &kept, "subscription", "subscriptions"))
     })

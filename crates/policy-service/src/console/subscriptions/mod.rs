@@ -1,5 +1,6 @@
 //! Pages about subscriptions: the list, one subscription, and what is done to it.
 
+mod around;
 mod block;
 pub mod figures;
 mod form;

@@ -17,6 +17,7 @@ use super::{
         said, usage,
         visit::Visit,
     },
+    around,
     figures::{Seen, find},
     form::{self, Concerned, first},
     moved,
@@ -39,6 +40,7 @@ pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, 
     let (may_block, may_approve) = (visit.may(Method::POST, BLOCK), visit.may(Method::POST, APPROVE));
     let can_block = may_block && row.block.is_none() && !row.deleted;
     let concerned = if can_block { Some(Concerned::read(&visit, &id).await?) } else { None };
+    let around = around::panels(&visit, row).await?;
     let usage = usage::of_subscription(&visit, row.application(), row.api()).await?;
     let may_change = visit.may(Method::PUT, "/v1/subscriptions/{id}")
         && !row.deleted
@@ -51,6 +53,7 @@ pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, 
             }
         }
         @if may_approve && row.state() == "ON_HOLD" { (waits(&visit, &seen)) }
+        (around)
         div.columns {
             @if let Some(block) = &row.block { (blocked(&visit, &seen, block, may_block)) }
             @if !receipt.0.is_empty() { (receipt) }

@@ -1,0 +1,80 @@
+//! What refuses the requests of a subscription besides its own state: a block of its application, and the state of its API.
+//! Only what the person may see by `/v1` is said.
+
+use axum::http::{Method, StatusCode};
+use management::port::Role;
+use maud::{Markup, html};
+use serde::de::DeserializeOwned;
+
+use super::super::{
+    apis,
+    applications::{self, Application, facts_of_block},
+    parts::{
+        badge::badge,
+        table::{facts, name},
+    },
+    rows::{Api, Subscription},
+    visit::Visit,
+};
+use crate::http::problem::Problem;
+
+/// States in which gateways serve an API.
+const SERVED: [&str; 3] = ["PUBLISHED", "PROTOTYPED", "DEPRECATED"];
+
+/// The panels about the subscription's application and API; nothing if neither refuses requests.
+pub async fn panels(visit: &Visit, row: &Subscription) -> Result<Markup, Problem> {
+    let application = seen::<Application>(visit, applications::route::CHANGE, applications::path(row.application()));
+    let application = application.await?.filter(Application::is_blocked);
+    let api = seen::<Api>(visit, apis::route::CHANGE, apis::route::path(row.api())).await?;
+    Ok(html! {
+        @if let Some(application) = &application { (of_application(visit, application)) }
+        @match &api {
+            Some(api) if !SERVED.contains(&api.state()) => (of_api(visit, api)),
+            // A subscriber sees those that are PUBLISHED.
+            None if visit.principal.role == Role::Subscriber => (of_hidden(row)),
+            _ => {}
+        }
+    })
+}
+
+/// The row at `path`, if the person's role opens `route` and the person sees the row.
+async fn seen<T: DeserializeOwned>(visit: &Visit, route: &str, path: String) -> Result<Option<T>, Problem> {
+    if !visit.may(Method::GET, route) {
+        return Ok(None);
+    }
+    match visit.v1.read(&path).await {
+        Ok(row) => Ok(Some(row)),
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn of_application(visit: &Visit, row: &Application) -> Markup {
+    html! {
+        section.panel aria-labelledby="application-title" {
+            h2 #application-title { "Its application is blocked" }
+            p { "All requests with a key of " a href=(visit.at(&["applications", &row.id])) { (name(row.title())) }
+                " are refused, to every API, whatever this subscription says." }
+            @if let Some(block) = &row.block { (facts(&facts_of_block(block))) }
+        }
+    }
+}
+
+fn of_api(visit: &Visit, api: &Api) -> Markup {
+    html! {
+        section.panel aria-labelledby="api-title" {
+            h2 #api-title { "Its API is not served" }
+            p { a href=(visit.at(&["apis", &api.id])) { (name(&api.title())) } ": " (badge(api.state()))
+                ". All requests to it are refused, whatever this subscription says." }
+        }
+    }
+}
+
+fn of_hidden(row: &Subscription) -> Markup {
+    html! {
+        section.panel aria-labelledby="api-title" {
+            h2 #api-title { "Its API is not published any more" }
+            p { (name(row.api())) " may still be served for some time, or be blocked, or be gone. Ask its publisher." }
+        }
+    }
+}

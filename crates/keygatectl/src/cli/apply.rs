@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, builder::PossibleValuesParser};
 
-use super::args::Yes;
+use super::args::{Yes, revision};
 
 /// Write everything as YAML documents, for Git.
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ pub struct Apply {
     #[arg(long)]
     pub lift_blocks: bool,
     /// Change nothing unless the policy is at this revision: that of the `diff` that was reviewed
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
     pub if_revision: Option<i64>,
     /// A word for the audit log, such as a commit
     #[arg(long, value_name = "TEXT", default_value = "keygatectl apply")]

@@ -6,6 +6,17 @@ use clap::{Args, ValueEnum};
 
 use crate::times::Span;
 
+/// Reads the number of a revision.
+pub fn revision(text: &str) -> Result<i64, String> {
+    let read = text.parse().ok().filter(|revision| *revision >= 0);
+    read.ok_or_else(|| "expected the number of a revision, such as 42".to_owned())
+}
+
+/// Reads how many rows to show.
+pub fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "expected a whole number, such as 50".to_owned())
+}
+
 /// A kind of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum KindName {

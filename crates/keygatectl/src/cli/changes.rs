@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::args::{BlockName, KeySource, KindName, RoleName, TypeName, Wait, Yes};
+use super::args::{BlockName, KeySource, KindName, RoleName, TypeName, Wait, Yes, revision};
 use crate::times::{Moment, Span};
 
 /// Keep the URL and a token of a policy service for later commands.
@@ -260,7 +260,7 @@ pub struct NewCredential {
   keygatectl restore 3 --yes")]
 pub struct Restore {
     /// The revision
-    #[arg(value_name = "REVISION")]
+    #[arg(value_name = "REVISION", value_parser = revision)]
     pub revision: i64,
     /// Only say what would be done
     #[arg(long)]

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use clap_complete::Shell;
 
 use super::{
-    args::{KindName, Yes},
+    args::{KindName, Yes, number, revision},
     changes::NewCredential,
 };
 use crate::times::{Moment, Span};
@@ -28,7 +28,7 @@ pub struct Get {
     #[command(flatten)]
     pub filters: Filters,
     /// At most so many objects
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
     pub limit: Option<u64>,
     /// The order, such as id, changed or owner; with a minus before it, the other way round
     #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
@@ -157,7 +157,7 @@ pub enum GatewaysCommand {
 The exit code is 4 if a gateway does not.")]
 pub struct Receipt {
     /// The revision; the latest unless given
-    #[arg(value_name = "REVISION")]
+    #[arg(value_name = "REVISION", value_parser = revision)]
     pub revision: Option<i64>,
 }
 
@@ -210,7 +210,7 @@ pub struct Audit {
     #[arg(long, value_name = "TIME")]
     pub to: Option<Moment>,
     /// At most so many entries, the latest first
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = number)]
     pub limit: u64,
 }
 
@@ -222,10 +222,10 @@ pub struct Audit {
   keygatectl history --diff 1")]
 pub struct History {
     /// What differs between two revisions; the second is the latest unless given
-    #[arg(long, num_args = 1..=2, value_names = ["FROM", "TO"])]
+    #[arg(long, num_args = 1..=2, value_names = ["FROM", "TO"], value_parser = revision)]
     pub diff: Option<Vec<i64>>,
     /// At most so many revisions, the latest first
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = number)]
     pub limit: u64,
 }
 
@@ -284,7 +284,7 @@ pub struct Explain {
     #[arg(long, value_name = "TIME")]
     pub at: Option<Moment>,
     /// The revision of the policy; the latest unless given
-    #[arg(long, value_name = "REVISION", conflicts_with = "policy")]
+    #[arg(long, value_name = "REVISION", conflicts_with = "policy", value_parser = revision)]
     pub at_revision: Option<i64>,
     /// Decide by a policy page, or by the documents of a folder, and ask no service
     #[arg(long, value_name = "FILE|DIR")]

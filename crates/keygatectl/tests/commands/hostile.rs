@@ -319,3 +319,19 @@ fn what_is_given_needs_no_login() {
     let damaged = service.ctl(&["whoami"]).without("KEYGATE_TOKEN").expect(1);
     assert!(damaged.err.contains("chmod 600"), "{damaged:?}");
 }
+
+#[test]
+fn what_is_no_number_is_told_with_what_would_be_right() {
+    let service = Service::start();
+    for (arguments, expected) in [
+        (&["receipt", "x"][..], "expected the number of a revision, such as 42"),
+        (&["restore", "2.5"], "expected the number of a revision"),
+        (&["history", "--diff", "1", "99999999999999999999"], "expected the number of a revision"),
+        (&["explain", "/x", "--at-revision", "latest"], "expected the number of a revision"),
+        (&["get", "apis", "--limit", "many"], "expected a whole number, such as 50"),
+        (&["audit", "--limit", "5k"], "expected a whole number"),
+    ] {
+        let told = service.ctl(arguments).expect(64);
+        assert!(told.err.contains(expected) && told.err.contains("invalid value"), "{told:?}");
+    }
+}

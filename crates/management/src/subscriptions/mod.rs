@@ -315,5 +315,5 @@ impl Limited for Subscription {
 }
 
 fn kept_block() -> Error {
-    Error::conflict("this subscription was deleted while it was blocked, and the block stays; unblock it first")
+    Error::conflict("this subscription was deleted, and its block stays; unblock it first")
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use openidconnect::url::form_urlencoded;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::key_text::has_key;
 
@@ -67,6 +67,30 @@ impl Form {
     pub fn json(&self, name: &str) -> Value {
         text(self.get(name))
     }
+}
+
+/// The row as a form asks for it, by the function that writes what a form says. `before` is the row that is there, and `shown`
+/// the form as it was for it. What nobody touched stays as the row says it: an untouched form changes nothing, and a new row,
+/// which has nothing before, gets only what was typed.
+pub fn asked(
+    form: &Form,
+    before: &Map<String, Value>,
+    shown: &Form,
+    write: impl Fn(&Form, &mut Map<String, Value>),
+) -> Map<String, Value> {
+    let (mut row, mut untouched) = (before.clone(), Map::new());
+    write(form, &mut row);
+    write(shown, &mut untouched);
+    for (name, value) in untouched {
+        if row.get(&name) != Some(&value) {
+            continue;
+        }
+        match before.get(&name) {
+            Some(before) => drop(row.insert(name, before.clone())),
+            None => drop(row.remove(&name)),
+        }
+    }
+    row
 }
 
 /// A text as JSON; null if it is empty.

@@ -15,6 +15,7 @@ use super::{
         time::time_or,
     },
     rows::{Block, List, Subscription},
+    subscriptions::table::then,
     visit::Visit,
 };
 use crate::{http::problem::Problem, web::place::query};
@@ -105,7 +106,10 @@ fn blocks(visit: &Visit, mine: &Mine) -> Markup {
                         p { @if row.is_planned() { (badge("planned")) } @else { (badge(row.state())) } " "
                             a href=(visit.at(&["subscriptions", &row.id])) { (name(mine.named(row.application()))) " at " (name(row.api())) }
                             @if row.deleted { " " (badge("deleted")) } }
-                        (told(row.block.as_ref().unwrap_or(&none), row.is_planned()))
+                        @match row.next_block(visit.now) {
+                            Some(next) => (followed(next)),
+                            None => (told(row.block.as_ref().unwrap_or(&none), row.is_planned() || row.keeps_planned(visit.now))),
+                        }
                     }
                 }
             }
@@ -124,6 +128,18 @@ fn told(block: &Block, is_planned: bool) -> Markup {
             (if is_planned { "Begins" } else { "Since" }, time_or(block.from.or(block.at), "not recorded")),
             ("Until", time_or(block.until, "somebody unblocks it")),
             ("Note", html! { @match &block.note { Some(note) => (name(note)), None => span.none { "none" } } }),
+        ]))
+    }
+}
+
+/// The same for a block after which another one begins. The record is that of the other one.
+fn followed(next: &Block) -> Markup {
+    html! {
+        (facts(&[
+            ("Since", html! { span.none { "not recorded" } }),
+            ("Until", time_or(next.from, "not recorded")),
+            ("Then", then(next)),
+            ("Note", html! { @match &next.note { Some(note) => (name(note)), None => span.none { "none" } } }),
         ]))
     }
 }

@@ -111,6 +111,16 @@ impl Subscription {
     pub fn is_planned(&self) -> bool {
         self.block.is_some() && !self.is_blocked()
     }
+
+    /// The block that begins later, while another one goes on until then. Of that one only the state is known.
+    pub fn next_block(&self, now: i64) -> Option<&Block> {
+        self.block.as_ref().filter(|block| self.is_blocked() && !self.deleted && block.begins_after(now))
+    }
+
+    /// Whether the block that is kept of a deleted subscription begins later.
+    pub fn keeps_planned(&self, now: i64) -> bool {
+        self.deleted && self.block.as_ref().is_some_and(|block| block.begins_after(now))
+    }
 }
 
 /// The record of a block. `by` and `reason` are not told to everyone.
@@ -130,6 +140,13 @@ pub struct Block {
     pub from: Option<i64>,
     #[serde(default)]
     pub until: Option<i64>,
+}
+
+impl Block {
+    /// Whether it begins after this time.
+    pub fn begins_after(&self, now: i64) -> bool {
+        self.from.is_some_and(|from| from > now)
+    }
 }
 
 /// What a block would concern.

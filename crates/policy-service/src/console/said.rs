@@ -124,6 +124,12 @@ pub async fn listed_as_it_was(visit: &Visit, segments: &[&str], kind: Kind, id: 
     Ok(see_other(&visit.at_with(segments, &pairs)))
 }
 
+/// The same for what is no part of the policy. Its etag says what it is.
+pub fn account_as_it_was(visit: &Visit, segments: &[&str], id: &str, etag: &str) -> Response {
+    let seal = seal(visit, id, etag);
+    see_other(&visit.at_with(segments, &[("said", AS_IT_WAS), ("id", id), ("revision", etag), ("seal", &seal)]))
+}
+
 /// Leads to the list at `segments` after a change of what has this id. `revision`: none for what is no part of the policy.
 pub fn in_list(visit: &Visit, segments: &[&str], word: &str, id: &str, revision: Option<i64>) -> Response {
     let revision = revision.map(|revision| revision.to_string()).unwrap_or_default();
@@ -193,17 +199,22 @@ pub async fn of_listed(visit: &mut Visit, segments: &[&str], kind: Kind) -> Resu
     receipt(visit, segments, revision).await
 }
 
-/// On a list of what is no part of the policy. `is_there` says whether the list has something with this id.
+/// On a list of what is no part of the policy. `find` returns the etag of what has this id in the list, if something has it.
 pub async fn beside_policy(
     visit: &mut Visit,
     subject: Subject,
-    is_there: impl AsyncFnOnce(&Visit, &str) -> Result<bool, Problem>,
+    find: impl AsyncFnOnce(&Visit, &str) -> Result<Option<String>, Problem>,
 ) -> Result<(), Problem> {
     let (id, word) = (visit.asked.get("id").to_owned(), visit.asked.get("said").to_owned());
-    if id.is_empty() || !is_last(visit, subject, &id, &word, None).await? {
-        return Ok(());
-    }
-    if is_there(visit, &id).await? != action_of(&word).contains(&Action::Delete) {
+    let is_said = match word == AS_IT_WAS {
+        true => is_sealed(visit, &id) && find(visit, &id).await?.as_deref() == Some(visit.asked.get("revision")),
+        false => {
+            !id.is_empty()
+                && is_last(visit, subject, &id, &word, None).await?
+                && find(visit, &id).await?.is_some() != action_of(&word).contains(&Action::Delete)
+        }
+    };
+    if is_said {
         visit.said = text(&word);
     }
     Ok(())

@@ -104,7 +104,7 @@ async fn figures(visit: &Visit, api: &str, application: &str, days: &str, east: 
     let (allowed, refused) = (sum(|bar| bar.allowed), sum(|bar| bar.refused));
     Ok(html! {
         @if spent.is_empty() {
-            (empty("No request was reported in this time. Gateways report about once a minute.", None))
+            (empty("No request that you may see was reported in this time. Gateways report about once a minute.", None))
         } @else {
             section.panel aria-labelledby="usage-title" {
                 h2 #usage-title { "Requests" }

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts, response},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 
 use super::rows::List;
@@ -152,6 +152,11 @@ impl V1 {
         let body = axum::body::to_bytes(body, usize::MAX).await.map_err(unreadable)?;
         Ok((parts, body))
     }
+}
+
+/// The row that was read as a map, as pages know it.
+pub fn read_again<T: DeserializeOwned>(row: &Map<String, Value>) -> Result<T, Problem> {
+    serde_json::from_value(Value::Object(row.clone())).map_err(unreadable)
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Problem {

@@ -141,7 +141,7 @@ async fn usage_is_drawn_and_said() {
     fill(&service).await;
     let mut publisher = Person::new(&service, "publisher", "p").await;
     let empty = publisher.page("/console/usage").await;
-    assert!(empty.one("main").text.contains("No request was reported"));
+    assert!(empty.one("main").text.contains("No request that you may see was reported"));
     let hour = policy_service::clock::unix_seconds() / 3_600 * 3_600;
     let count = |application: &str, api: &str, outcome: &str, requests: u64| json!({"hour": hour, "application": application, "api": api, "outcome": outcome, "requests": requests});
     let report = json!({"format": 1, "batch": "b", "counts": [
@@ -179,7 +179,7 @@ async fn usage_is_drawn_and_said() {
         publisher.open(&format!("/console/usage?utc_offset={wrong}")).await.expect(400);
     }
     let hidden = publisher.page("/console/usage?api=hidden").await;
-    assert!(hidden.one("main").text.contains("No request was reported"), "it is another publisher's");
+    assert!(hidden.one("main").text.contains("No request that you may see was reported"), "it is another publisher's");
     let list = publisher.page("/console/apis/orders").await;
     assert_eq!(list.all("time").count(), 1, "its last use");
     let preview = publisher.page("/console/subscriptions/s-1/block").await;

@@ -98,6 +98,8 @@ async fn a_credential_is_made_given_a_scope_and_revoked() {
     assert_eq!(apis().await, json!(["orders"]));
     olga.send(&scope, &Page::parse(&late.text).form(&scope)).await.expect(303);
     assert_eq!(apis().await, json!(["invoices"]));
+    let (_, page) = olga.do_it(&scope, &scope, &[]).await;
+    assert!(page.one("main").text.contains("it was so already"));
     let revoke = format!("/console/gateway-credentials/{id}/revoke");
     olga.do_it(&revoke, &revoke, &[]).await;
     works(401).await;
@@ -189,6 +191,25 @@ async fn an_explanation_shows_its_steps_and_no_key() {
     let told =
         olga.fill(place, place, &[("url", url), ("key_id", "k-new"), ("at_revision", &revision)]).await.expect(200);
     assert!(told.text.contains("It passes"));
+    // What the client gets depends on the request, and in shadow mode it passes.
+    let shadow = r#"{"policy": {"cluster": "p"}, "mode": "shadow"}"#;
+    for (typed, has, lacks) in [
+        (&[("method", "GET")][..], "with this body", "passes all the same"),
+        (&[("method", "HEAD")], "without a body, since the method is HEAD", "with this body"),
+        (
+            &[("method", "POST"), ("headers", "content-type: application/grpc")],
+            "status and message of gRPC",
+            "with this body",
+        ),
+        (&[("configuration", shadow)], "passes all the same", "of gRPC"),
+    ] {
+        let asked: Vec<_> = [("url", url), ("key_id", "k-new")].into_iter().chain(typed.iter().copied()).collect();
+        let told = olga.fill(place, place, &asked).await.expect(200);
+        let text = Page::parse(&told.text).one("main").text.clone();
+        assert!(text.contains(has) && !text.contains(lacks), "{typed:?}: {text}");
+        let (verdict, rules) = text.split_once("The rules, in the order").unwrap();
+        assert!(verdict.contains(has) && !rules.contains("passes all the same"), "{typed:?}: {text}");
+    }
     // A time in a sentence is one that the script shows in the reader's zone.
     service.post("/v1/subscriptions/s-1/block", json!({"until": 4_102_444_807_i64})).await.expect(200);
     let told = olga.fill(place, place, &[("url", url), ("key_id", "k-new")]).await.expect(200);
@@ -201,14 +222,19 @@ async fn an_explanation_shows_its_steps_and_no_key() {
     for (name, value, field) in [
         ("key_id", "no-such", "key_id"),
         ("at_revision", "x", "at_revision"),
+        ("now", "tomorrow", "now"),
         ("configuration", "{", "configuration"),
         ("headers", "x", "headers"),
     ] {
-        let wrong = olga.fill(place, place, &[("url", &url), ("key", &key), (name, value)]).await;
+        let time = ("now", "2026-12-01T10:00");
+        let typed =
+            [("url", url.as_str()), ("key", &key), if name == "now" { (name, value) } else { time }, (name, value)];
+        let wrong = olga.fill(place, place, &typed).await;
         assert!([404, 422].contains(&wrong.status), "{name}: {}", wrong.status);
         assert!(!wrong.text.contains(&key), "{name}");
         let page = Page::parse(&wrong.text);
         assert!(page.with("id", "url").unwrap().get("value").ends_with("?apikey=&page=2"));
+        assert_eq!(page.with("id", "now").unwrap().get("value"), if name == "now" { value } else { time.1 });
         let shown = page.with("id", &format!("{field}-error")).is_some() || page.one("main").text.contains("only one");
         assert!(shown, "{name}: {}", page.one("main").text);
     }

@@ -175,3 +175,55 @@ async fn an_empty_list_does_not_say_that_others_have_nothing() {
     let slash = publisher.open("/console/").await.expect(303);
     assert_eq!(slash.header("location"), "/console");
 }
+
+const LATER: i64 = 7_258_118_400;
+/// How pages without a script say that.
+const LATER_SAID: &str = "1 Jan 2200, 00:00 UTC";
+
+/// A block that begins later, beside a running one, alone, and of a subscription that was deleted. Each page says what holds.
+#[tokio::test]
+async fn a_block_that_begins_later_is_told_as_what_it_is_on_every_page() {
+    for (running, deletes, now) in [
+        (Some("PROD_ONLY_BLOCKED"), false, "Blocked for production"),
+        (None, false, "Unblocked"),
+        (None, true, "Deleted, block kept"),
+    ] {
+        let service = Service::start().await;
+        fill(&service).await;
+        let mut alice = Person::new(&service, "subscriber", "alice").await;
+        let mut publisher = Person::new(&service, "publisher", "p").await;
+        if let Some(state) = running {
+            service.post("/v1/subscriptions/s-1/block", json!({"state": state})).await.expect(200);
+        }
+        let later = json!({"state": "BLOCKED", "from": LATER, "until": LATER + 60, "note": "Call us"});
+        service.post("/v1/subscriptions/s-1/block", later).await.expect(200);
+        let end = alice.page("/console/subscriptions/s-1/end").await.one("main").text.clone();
+        assert_eq!(end.contains("A block of it is planned"), running.is_none(), "{end}");
+        if deletes {
+            service.delete("/v1/subscriptions/s-1").await.expect(200);
+        }
+        for (is_publisher, path) in [
+            (false, "/console"),
+            (false, "/console/applications/shop"),
+            (false, "/console/subscriptions/s-1"),
+            (false, "/console/subscriptions"),
+            (true, "/console/subscriptions"),
+            (true, "/console/apis/orders"),
+            (true, "/console"),
+        ] {
+            let person = if is_publisher { &mut publisher } else { &mut alice };
+            let text = person.page(path).await.one("main").text.clone();
+            let said = format!("{running:?} {deletes} {path}: {text}");
+            // The start page of a publisher names those that are blocked now.
+            if is_publisher && path == "/console" && running.is_none() && !deletes {
+                continue;
+            }
+            assert!(text.contains(LATER_SAID), "{said}");
+            assert!(text.contains(now) || path == "/console" && text.contains("Block planned"), "{said}");
+            assert!(!text.contains(&format!("Since{LATER_SAID}")), "{said}");
+            if running.is_some() && path != "/console/subscriptions/s-1" {
+                assert!(text.to_lowercase().contains("then"), "{said}");
+            }
+        }
+    }
+}

@@ -15,9 +15,10 @@ use super::{
         parts::field::{Wrong, actions, has_owner, hidden, is_in_form, is_named, status_of},
         rows::Api,
         said, stale,
+        v1::read_again,
         visit::{Sent, Visit},
     },
-    form::{field_of, fields, filled, fresh, write},
+    form::{asked, field_of, fields, filled, fresh},
     route::{CHANGE, CREATE, path},
 };
 use crate::http::{problem::Problem, request_id::made};
@@ -49,11 +50,14 @@ fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
 
 /// Makes an API.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    if !visit.may(Method::POST, CREATE) {
+        return Err(visit.refused());
+    }
     if let Err(wrong) = is_named(&form, "API") {
         return Ok(page_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
     }
-    let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
-    write(&form, &mut row, gives(&visit));
+    let mut row = asked(&form, &Map::new(), &fresh(), gives(&visit));
+    row.insert("id".to_owned(), form.json("id"));
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
@@ -94,13 +98,13 @@ fn page(visit: &Visit, status: StatusCode, api: &Api, form: &Form, wrong: &Wrong
 
 /// Changes an API.
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
-    let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
-    let api: Api = visit.v1.read(&path(&id)).await?;
+    let before: Map<String, Value> = visit.v1.read(&path(&id)).await?;
+    let api: Api = read_again(&before)?;
     if let Err(wrong) = has_owner(gives(&visit), &form, api.owner.as_deref()) {
         let api = Api { etag: Some(form.get("etag").to_owned()), ..api };
         return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &api, &form, &wrong, html! {}));
     }
-    write(&form, &mut row, gives(&visit));
+    let row = asked(&form, &before, &filled(&api), gives(&visit));
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
         Ok(done) => said::done(&visit, &["apis", &id], (Kind::Api, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {

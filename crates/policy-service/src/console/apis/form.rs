@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    form::{Form, NONE_OF_THEM},
+    form::{self, Form, NONE_OF_THEM},
     parts::field::{Field, Wrong},
     rows::{Api, Match},
 };
@@ -90,11 +90,14 @@ pub fn fields(form: &Form, wrong: &Wrong, is_new: bool, gives: bool) -> Markup {
     }
 }
 
+/// The row as the form asks for it. `before` is the row that is there, and `shown` the form as it was for it; of a new row
+/// they are empty and [`fresh`].
+pub fn asked(form: &Form, before: &Map<String, Value>, shown: &Form, gives: bool) -> Map<String, Value> {
+    form::asked(form, before, shown, |form, row| write(form, row, gives))
+}
+
 /// Writes what the form says into a row, and leaves alone what the form does not have.
-pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
-    // What is left out keeps its plans, so an API that had some gets an empty list.
-    let has_plans = row.get("plans").and_then(Value::as_array).is_some_and(|plans| !plans.is_empty());
-    let has_approval = row.get("approval").is_some_and(Value::is_string) || row.len() <= 1;
+fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     let mut set = |name: &str, value: Value| {
         row.insert(name.to_owned(), value);
     };
@@ -102,13 +105,10 @@ pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     set("version", form.json("version"));
     set("match", matches(form));
     let plans: Vec<&str> = form.lines("plans").collect();
-    set("plans", if plans.is_empty() && !has_plans { Value::Null } else { json!(plans) });
-    for name in ["state", "security"] {
+    // What is left out keeps its plans, so an API that had some gets an empty list.
+    set("plans", json!(plans));
+    for name in ["state", "security", "approval"] {
         set(name, form.json(name));
-    }
-    // An API that names none has the first, and saving it changes nothing.
-    if has_approval || form.get("approval") != "automatic" {
-        set("approval", form.json("approval"));
     }
     set("subscription_required", form.has("subscription_required").into());
     set(
@@ -153,22 +153,56 @@ pub fn field_of(field: &str) -> String {
 mod tests {
     use super::*;
 
+    fn stored(row: &Value) -> (Map<String, Value>, Form) {
+        let api: Api = serde_json::from_value(row.clone()).unwrap();
+        (row.as_object().unwrap().clone(), filled(&api))
+    }
+
     #[test]
     fn what_is_shown_is_what_is_sent() {
         for row in [
             json!({"id": "a", "name": "A", "version": "1", "state": "DEPRECATED", "match": [{"path": "/a"}, {"hosts": ["x", "*.y"],
                 "path": "/b"}, {"hosts": [], "path": "/c"}], "plans": ["gold", "silver"], "approval": "manual", "security": "none",
                 "subscription_required": false, "endpoints": ["SANDBOX"], "owner": "p"}),
-            json!({"id": "b", "name": null, "version": null, "state": "PUBLISHED", "match": null, "plans": null,
-                "approval": "automatic", "security": "api_key", "subscription_required": true, "endpoints": null, "owner": null}),
-            json!({"id": "c", "name": "<b>\u{202e}🔑", "version": null, "state": "CREATED", "match": [{"path": "/"}], "plans": null,
+            json!({"id": "c", "name": "<b>\u{202e}🔑", "version": null, "state": "CREATED", "match": [{"path": "/"}], "plans": [],
                 "approval": "automatic", "security": "api_key", "subscription_required": true, "endpoints": [], "owner": "o"}),
         ] {
-            let api: Api = serde_json::from_value(row.clone()).unwrap();
             let mut written = Map::from_iter([("id".to_owned(), row["id"].clone())]);
-            write(&filled(&api), &mut written, true);
+            write(&stored(&row).1, &mut written, true);
             assert_eq!(Value::Object(written), row);
         }
-        assert_eq!(field_of("match[0].path"), "match");
+    }
+
+    #[test]
+    fn what_nobody_touched_stays_as_it_is_said() {
+        for row in [
+            json!({"id": "a"}),
+            json!({"id": "a", "match": [], "plans": [], "endpoints": ["PRODUCTION", "SANDBOX"], "etag": "x"}),
+            json!({"id": "a", "match": null, "plans": null, "endpoints": null, "approval": null, "owner": null}),
+            json!({"id": "a", "endpoints": ["SANDBOX", "PRODUCTION"], "approval": "automatic", "match": [{"hosts": [], "path": "/"}]}),
+        ] {
+            let (before, form) = stored(&row);
+            assert_eq!(asked(&form, &before, &form, true), before);
+            // One change is one change.
+            let mut named = before.clone();
+            named.insert("name".to_owned(), json!("N"));
+            assert_eq!(asked(&form.clone().with("name", "N"), &before, &form, true), named);
+        }
+        let (before, form) = stored(&json!({"id": "a", "plans": ["gold"], "endpoints": ["SANDBOX"]}));
+        let typed = form.clone().with("plans", "").with("production", "true");
+        assert_eq!(
+            Value::Object(asked(&typed, &before, &form, false)),
+            json!({"id": "a", "plans": [], "endpoints": null})
+        );
+        let typed = fresh().with("name", "N").with("match", "/n");
+        assert_eq!(
+            Value::Object(asked(&typed, &Map::new(), &fresh(), true)),
+            json!({"name": "N", "match": [{"path": "/n"}]})
+        );
+    }
+
+    #[test]
+    fn a_mistake_stands_at_its_field() {
+        assert_eq!(["match[0].path", "endpoints[1]", "name"].map(field_of), ["match", "production", "name"]);
     }
 }

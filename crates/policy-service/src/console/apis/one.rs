@@ -1,7 +1,7 @@
 //! The page of one API: its subscriptions, which requests belong to it, and how it is offered.
 
 use axum::{extract::Path, http::Method, response::Response};
-use management::port::Kind;
+use management::port::{Kind, Role};
 use maud::{Markup, html};
 
 use super::{
@@ -64,6 +64,8 @@ fn tools(visit: &Visit, api: &Api) -> Markup {
 /// What is known of an API.
 pub fn facts_of(visit: &Visit, api: &Api) -> Vec<(&'static str, Markup)> {
     let plans = api.plans.as_deref().unwrap_or_default();
+    // A publisher sees the own plans.
+    let opens = visit.principal.role != Role::Publisher || visit.owns(api.owner.as_deref());
     let word = |word: Option<&str>, words: &[(&str, &'static str)], other: &'static str| {
         let found = words.iter().find(|(one, _)| Some(*one) == word).map_or(other, |(_, words)| *words);
         html! { (found) }
@@ -75,7 +77,8 @@ pub fn facts_of(visit: &Visit, api: &Api) -> Vec<(&'static str, Markup)> {
             html! {
                 @if plans.is_empty() { span.none { "subscriptions have no plan" } }
                 @for (number, plan) in plans.iter().take(SHOWN).enumerate() {
-                    @if number > 0 { ", " } a href=(visit.at(&["plans", plan])) { (name(plan)) }
+                    @if number > 0 { ", " }
+                    @if opens { a href=(visit.at(&["plans", plan])) { (name(plan)) } } @else { (name(plan)) }
                 }
                 @if plans.len() > SHOWN { " and " (plans.len().saturating_sub(SHOWN)) " more" }
             },

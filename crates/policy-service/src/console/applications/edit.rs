@@ -23,13 +23,15 @@ use super::{
 };
 use crate::http::{problem::Problem, request_id::made};
 
+/// Fails unless the person may make one. Who may not see applications learns nothing of them.
+async fn may_make(visit: &Visit) -> Result<(), Problem> {
+    let _: List<Application> = visit.v1.read(&format!("{CREATE}?limit=1")).await?;
+    if visit.may(Method::POST, CREATE) { Ok(()) } else { Err(refused()) }
+}
+
 /// The page for a new application.
 pub async fn ask_new(visit: Visit) -> Result<Response, Problem> {
-    // Who may not see applications learns nothing of them.
-    let _: List<Application> = visit.v1.read(&format!("{CREATE}?limit=1")).await?;
-    if !visit.may(Method::POST, CREATE) {
-        return Err(refused());
-    }
+    may_make(&visit).await?;
     Ok(new_page(&visit, StatusCode::OK, &Form::default(), &Wrong::default()))
 }
 
@@ -59,6 +61,7 @@ fn owner(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
 
 /// Makes an application.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    may_make(&visit).await?;
     if let Err(wrong) = is_named(&form, "application") {
         return Ok(new_page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
     }

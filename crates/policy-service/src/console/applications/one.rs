@@ -16,6 +16,7 @@ use super::{
         },
         rows::{Block, List, Subscription},
         said,
+        subscriptions::table::then,
         visit::Visit,
     },
     route::{BLOCK, CHANGE, ISSUE, path},
@@ -77,6 +78,10 @@ fn blocked(visit: &Visit, row: &Application, block: &Block, may_block: bool) -> 
         section.panel aria-labelledby="blocked-title" {
             h2 #blocked-title { "It is blocked" }
             p { "All requests with a key of this application are refused, to every API." }
+            @if is_bare(block) {
+                p.hint { "Nothing is recorded of the block. The application was imported so, or it was made while another one of its owner was \
+                    blocked. It stays blocked when that one is unblocked." }
+            }
             (facts(&facts_of_block(block)))
             @if may_block {
                 form method="post" action=(visit.at(&["applications", &row.id, "unblock"])) {
@@ -86,6 +91,11 @@ fn blocked(visit: &Visit, row: &Application, block: &Block, may_block: bool) -> 
             }
         }
     }
+}
+
+/// Whether nothing is recorded of a block but that it is there.
+fn is_bare(block: &Block) -> bool {
+    block.at.is_none() && block.by.is_none() && block.reason.is_none() && block.note.is_none()
 }
 
 /// What is known of a block, as far as the person may see it.
@@ -146,12 +156,16 @@ async fn of_subscriptions(visit: &Visit, row: &Application) -> Result<Markup, Pr
 
 fn subscription(visit: &Visit, row: &Subscription) -> Vec<Markup> {
     let block = row.block.as_ref();
+    let (next, none) = (row.next_block(visit.now), || html! { span.none { "–" } });
     vec![
         html! { a href=(visit.at(&["subscriptions", &row.id])) { (name(row.api())) } },
-        html! { (badge(row.state())) @if row.deleted { " " (badge("deleted")) } @if row.is_planned() { " " (badge("planned")) } },
+        html! { (badge(row.state())) @if row.deleted { " " (badge("deleted")) } @if row.is_planned() || row.keeps_planned(visit.now) { " " (badge("planned")) } },
         html! { @match &row.plan { Some(plan) => (name(plan)), None => span.none { "none" } } },
-        time_or(block.and_then(|block| block.from.or(block.at)), "–"),
-        time_or(block.and_then(|block| block.until), "–"),
+        if next.is_some() { none() } else { time_or(block.and_then(|block| block.from.or(block.at)), "–") },
+        match next {
+            Some(next) => html! { (time_or(next.from, "–")) ", then:" br; (then(next)) },
+            None => time_or(block.and_then(|block| block.until), "–"),
+        },
         html! { @match block.and_then(|block| block.note.as_deref()) { Some(note) => (name(note)), None => span.none { "–" } } },
     ]
 }

@@ -50,7 +50,8 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, wrong: &Wrong) -> Res
             p { "This ends the subscription of " strong { (name(row.application())) } " to " strong { (name(row.api())) }
                 ". Its requests to this API are refused from then on. Keys and other subscriptions stay." }
             @if row.block.is_some() {
-                p.note { "It is blocked. The block stays when the subscription ends, and a new subscription is refused while it lasts." }
+                p.note { @if row.is_planned() { "A block of it is planned. It" } @else { "It is blocked. The block" }
+                    " stays when the subscription ends, and a new subscription is refused until it is over." }
             }
         },
         fields: html! {},

@@ -20,9 +20,11 @@ use crate::{http::problem::Problem, web::place::query};
 
 /// The list, in the order of ids.
 pub async fn page(mut visit: Visit) -> Result<Response, Problem> {
-    let is_there =
-        async |visit: &Visit, id: &str| Ok(visit.v1.find(ALL, |one: &Credential| one.id == id).await?.is_some());
-    said::beside_policy(&mut visit, Subject::GatewayCredential, is_there).await?;
+    let find = async |visit: &Visit, id: &str| {
+        let found = visit.v1.find(ALL, |one: &Credential| one.id == id).await?;
+        Ok(found.map(|one| one.etag))
+    };
+    said::beside_policy(&mut visit, Subject::GatewayCredential, find).await?;
     let asked = query(&[("limit", "50"), ("cursor", visit.asked.get("cursor"))]);
     let list: List<Credential> = visit.v1.read(&format!("{ALL}{asked}")).await?;
     let may_make = visit.may(Method::POST, ALL);

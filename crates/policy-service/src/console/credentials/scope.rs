@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use maud::{Markup, html};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     super::{
@@ -77,14 +77,17 @@ pub async fn change(Path(id): Path<String>, Sent { visit, form }: Sent) -> Resul
     if let Err(wrong) = there_are(&visit, &form).await {
         return again(StatusCode::UNPROCESSABLE_ENTITY, &wrong);
     }
-    let saved = || Ok(said::in_list(&visit, &["gateway-credentials"], "saved", &id, None));
+    let (place, as_it_was) = (["gateway-credentials"], said::account_as_it_was);
     match visit.v1.change(Method::PUT, &path(&id), Some(&body), Some(form.get("etag"))).await {
-        Ok(_) => saved(),
+        Ok(done) if done.body.get("etag").and_then(Value::as_str) == Some(form.get("etag")) => {
+            Ok(as_it_was(&visit, &place, &id, form.get("etag")))
+        }
+        Ok(_) => Ok(said::in_list(&visit, &place, "saved", &id, None)),
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
             let one = found(&visit, &id).await?;
             let now = filled(&one);
             if stale::is_same(&form, &now, NAMES) {
-                return saved();
+                return Ok(as_it_was(&visit, &place, &id, &one.etag));
             }
             let told = stale::told(&form, &now, NAMES);
             let form = form.with("etag", &one.etag).with("apis_shown", now.get("apis"));

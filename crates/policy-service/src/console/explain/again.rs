@@ -10,6 +10,7 @@ use super::{
     super::{
         form::Form,
         key_text::{MAY_BE_A_KEY, has_key, may_be_key, names_secret},
+        when,
     },
     configuration::masked,
 };
@@ -21,8 +22,9 @@ const REMOVED: &str = "removed";
 pub fn again(form: &Form) -> Form {
     let sources = Sources::of(form.get("configuration"));
     let mut again = form.clone().with("key", "");
+    let is_time = when::moment(form, "now").is_ok();
     for name in ["method", "key_id", "address", "at_revision", "now"] {
-        if may_be_key(form.get(name)) {
+        if may_be_key(form.get(name)) && !(name == "now" && is_time) {
             again = again.with(name, "");
         }
     }

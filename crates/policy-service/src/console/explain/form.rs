@@ -31,7 +31,7 @@ pub fn shown(visit: &Visit, form: &Form, wrong: &Wrong) -> Markup {
         form.panel method="post" action=(visit.at(&["explain"])) {
             (visit.frame.token())
             (Field::new("method", "Method", "").text(form, wrong))
-            (Field::new("url", "URL", "As clients send it, with its query. Values of the query that may be keys are not shown again.")
+            (Field::new("url", "URL", "With its query, as the filter gets it: Envoy may mend dot segments and double slashes before. Values of the query that may be keys are not shown again.")
                 .text(form, wrong))
             (key(wrong, is_key_lost))
             (Field::new("key_id", "Or the id of a key", "As lists and logs name it. Leave both empty for a request without a key. A text that may be a key is not shown again.").text(form, wrong))

@@ -55,10 +55,10 @@ pub fn told(visit: &Visit, form: &Form, answer: &Value) -> Markup {
         section.panel aria-labelledby="verdict-title" {
             h2 #verdict-title { (badge(if is_allowed { "allow" } else { "deny" })) " " code { (reason) } }
             p { code { bdi { (form.get("method")) " " (place(form.get("url"))) } } }
+            @for note in notes.iter().filter(|note| is_about_mode(note)) { p.warn { (in_sentence(note)) } }
             @if let Some(status) = status {
-                p { "The client gets the status " strong { (status) }
-                    @if reply.is_some() { " with this body:" } }
-                @if let Some(reply) = reply { p { code { bdi { (reply.as_str().map_or_else(|| reply.to_string(), str::to_owned)) } } } }
+                p { "The client gets the status " strong { (status) } (with(form, reply.as_ref())) }
+                @if let Some(reply) = reply.as_ref().filter(|_| !is_head(form)) { p { code { bdi { (reply.as_str().map_or_else(|| reply.to_string(), str::to_owned)) } } } }
             }
             (facts(&facts_of(visit, &explanation)))
         }
@@ -66,14 +66,34 @@ pub fn told(visit: &Visit, form: &Form, answer: &Value) -> Markup {
             h2 #steps-title { "The rules, in the order of the decision" }
             (table("Rules", &["Rule", "Outcome", "Because"], &rows(steps)))
         }
-        @if !notes.is_empty() {
+        @let unknown: Vec<&String> = notes.iter().filter(|note| !is_about_mode(note)).collect();
+        @if !unknown.is_empty() {
             section aria-labelledby="notes-title" {
                 h2 #notes-title { "What this cannot know" }
-                ul { @for note in notes { li { (in_sentence(note)) } } }
+                ul { @for note in unknown { li { (in_sentence(note)) } } }
             }
         }
         p.hint { "Decided at " (time(*now)) ", by revision " (revision) "." }
         p { a.button href=(visit.at(&["explain"])) { "Explain another request" } }
+    }
+}
+
+/// Whether a note says that the request passes all the same, which stands beside the verdict.
+fn is_about_mode(note: &str) -> bool {
+    note.starts_with("`mode` is shadow")
+}
+
+fn is_head(form: &Form) -> bool {
+    form.get("method").eq_ignore_ascii_case("HEAD")
+}
+
+/// What the client gets with the status.
+fn with(form: &Form, reply: Option<&Value>) -> &'static str {
+    match reply {
+        None => ".",
+        Some(_) if is_head(form) => " without a body, since the method is HEAD.",
+        Some(reply) if reply.get("grpc_status").is_some() => " with this status and message of gRPC:",
+        Some(_) => " with this body:",
     }
 }
 

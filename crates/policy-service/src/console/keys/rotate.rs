@@ -14,7 +14,7 @@ use super::{
         form::{self, Form},
         parts::{
             field::{Field, Wrong, actions, is_in_form, status_of},
-            table::facts,
+            table::{empty, facts},
         },
         secrets::{self, Made, field_of},
         visit::{Sent, Visit},
@@ -40,6 +40,12 @@ async fn page(visit: &Visit, id: &str, status: StatusCode, form: &Form, wrong: &
         return Err(Problem::new(StatusCode::FORBIDDEN, "your role, or who owns this, does not allow it"));
     }
     let here = visit.at(&["keys", id]);
+    if key.state(visit.now) == "REVOKED" {
+        let make = visit.at(&["applications", key.application(), "new-key"]);
+        let body =
+            empty("This key is revoked, so it cannot be rotated. Make a new key instead.", Some(("New key", make)));
+        return Ok(visit.page_as(StatusCode::CONFLICT, &format!("Rotate {}", key.id), &trail(visit, &key, true), body));
+    }
     let body = html! {
         @if let (true, Some(next)) = (wrong.is_empty(), &key.replaced_by) { (rotation(visit, &key, next, true).await) } @else {
             (warning())

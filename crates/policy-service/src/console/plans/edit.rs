@@ -15,9 +15,10 @@ use super::{
         parts::field::{Wrong, actions, has_owner, hidden, is_in_form, status_of},
         rows::Plan,
         said, stale,
+        v1::read_again,
         visit::{Sent, Visit},
     },
-    form::{check, field_of, fields, filled, fresh, is_something, write},
+    form::{asked, check, field_of, fields, filled, fresh, is_something},
     route::{CHANGE, CREATE, path},
 };
 use crate::http::{problem::Problem, request_id::made};
@@ -49,11 +50,14 @@ fn page_new(visit: &Visit, status: StatusCode, form: &Form, wrong: &Wrong) -> Re
 
 /// Makes a plan.
 pub async fn make(Sent { visit, form }: Sent) -> Result<Response, Problem> {
+    if !visit.may(Method::POST, CREATE) {
+        return Err(visit.refused());
+    }
     if let Err(wrong) = check(&form).and_then(|()| is_something(&form)) {
         return Ok(page_new(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, &wrong));
     }
-    let mut row = Map::from_iter([("id".to_owned(), form.json("id"))]);
-    write(&form, &mut row, gives(&visit));
+    let mut row = asked(&form, &Map::new(), &fresh(), gives(&visit));
+    row.insert("id".to_owned(), form.json("id"));
     match visit.v1.create(CREATE, &Value::Object(row), form.get("once")).await {
         Ok(done) => {
             let id = done.body.get("id").and_then(Value::as_str).unwrap_or_default();
@@ -93,15 +97,15 @@ fn page(visit: &Visit, status: StatusCode, plan: &Plan, form: &Form, wrong: &Wro
 
 /// Changes a plan.
 pub async fn save(Path(id): Path<String>, Sent { visit, form }: Sent) -> Result<Response, Problem> {
-    let mut row: Map<String, Value> = visit.v1.read(&path(&id)).await?;
-    let plan: Plan = visit.v1.read(&path(&id)).await?;
+    let before: Map<String, Value> = visit.v1.read(&path(&id)).await?;
+    let plan: Plan = read_again(&before)?;
     let checked = check(&form).and_then(|()| has_owner(gives(&visit), &form, plan.owner.as_deref()));
     if let Err(wrong) = checked {
         // The version that the person saw stays the one that is replaced.
         let plan = Plan { etag: Some(form.get("etag").to_owned()), ..plan };
         return Ok(page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &plan, &form, &wrong, html! {}));
     }
-    write(&form, &mut row, gives(&visit));
+    let row = asked(&form, &before, &filled(&plan), gives(&visit));
     match visit.v1.change(Method::PUT, &path(&id), Some(&Value::Object(row)), Some(form.get("etag"))).await {
         Ok(done) => said::done(&visit, &["plans", &id], (Kind::Plan, &id), "saved", &done).await,
         Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    form::{Form, NONE_OF_THEM, number},
+    form::{self, Form, NONE_OF_THEM, number},
     parts::field::{Field, Wrong},
     rows::{Limit, Operation, Plan},
 };
@@ -87,8 +87,14 @@ pub fn is_something(form: &Form) -> Result<(), Wrong> {
     }
 }
 
+/// The row as the form asks for it. `before` is the row that is there, and `shown` the form as it was for it; of a new row
+/// they are empty and [`fresh`].
+pub fn asked(form: &Form, before: &Map<String, Value>, shown: &Form, gives: bool) -> Map<String, Value> {
+    form::asked(form, before, shown, |form, row| write(form, row, gives))
+}
+
 /// Writes what the form says into a row, and leaves alone what the form does not have.
-pub fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
+fn write(form: &Form, row: &mut Map<String, Value>, gives: bool) {
     let limits: Vec<Value> = form.lines("limits").map(parsed).collect();
     let operations: Vec<Value> = form.lines("operations").map(operation).collect();
     let burst = form.get("burst");
@@ -160,6 +166,16 @@ mod tests {
             write(&filled(&plan), &mut written, true);
             assert_eq!(Value::Object(written), row);
         }
+        for row in [
+            json!({"id": "p", "limits": [], "etag": "x"}),
+            json!({"id": "p", "limits": null, "burst": null, "operations": [], "stop_on_quota_reach": null}),
+        ] {
+            let plan: Plan = serde_json::from_value(row.clone()).unwrap();
+            let (before, form) = (row.as_object().unwrap().clone(), filled(&plan));
+            assert_eq!(asked(&form, &before, &form, true), before);
+        }
+        let new = asked(&fresh().with("burst", "9 per second"), &Map::new(), &fresh(), false);
+        assert_eq!(Value::Object(new), json!({"burst": {"requests": 9, "per": "second"}}));
         for (line, expected) in [
             ("5 000 per Day", json!({"requests": 5000, "per": "day"})),
             ("10/second", json!({"requests": 10, "per": "second"})),

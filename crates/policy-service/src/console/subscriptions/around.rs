@@ -1,5 +1,5 @@
-//! What refuses the requests of a subscription besides its own state: a block of its application, and the state of its API.
-//! Only what the person may see by `/v1` is said.
+//! What stands around a subscription: a block of its application and the state of its API, which refuse its requests whatever
+//! its own state is, and blocks of the same owner. Only what the person may see by `/v1` is said.
 
 use axum::http::{Method, StatusCode};
 use management::port::Role;
@@ -13,20 +13,32 @@ use super::super::{
         badge::badge,
         table::{facts, name},
     },
-    rows::{Api, Subscription},
+    rows::{Api, List, Subscription},
     visit::Visit,
 };
-use crate::http::problem::Problem;
+use super::figures::Seen;
+use crate::{http::problem::Problem, web::place::query};
 
+/// Blocked subscriptions of each state that a page names.
+const SHOWN: &str = "5";
 /// States in which gateways serve an API.
 const SERVED: [&str; 3] = ["PUBLISHED", "PROTOTYPED", "DEPRECATED"];
 
-/// The panels about the subscription's application and API; nothing if neither refuses requests.
-pub async fn panels(visit: &Visit, row: &Subscription) -> Result<Markup, Problem> {
+/// What stands around a subscription.
+#[derive(Debug)]
+pub struct Around {
+    /// What is said of its application and its API; nothing if neither refuses requests.
+    pub panels: Markup,
+    /// Whether the person sees the API.
+    pub has_api: bool,
+}
+
+/// Reads what stands around a subscription.
+pub async fn around(visit: &Visit, row: &Subscription) -> Result<Around, Problem> {
     let application = seen::<Application>(visit, applications::route::CHANGE, applications::path(row.application()));
     let application = application.await?.filter(Application::is_blocked);
     let api = seen::<Api>(visit, apis::route::CHANGE, apis::route::path(row.api())).await?;
-    Ok(html! {
+    let panels = html! {
         @if let Some(application) = &application { (of_application(visit, application)) }
         @match &api {
             Some(api) if !SERVED.contains(&api.state()) => (of_api(visit, api)),
@@ -34,7 +46,20 @@ pub async fn panels(visit: &Visit, row: &Subscription) -> Result<Markup, Problem
             None if visit.principal.role == Role::Subscriber => (of_hidden(row)),
             _ => {}
         }
-    })
+    };
+    Ok(Around { panels, has_api: api.is_some() })
+}
+
+/// Blocked subscriptions to the API that are of the same owner. While there is one, a new one is on hold.
+pub async fn blocked_beside(visit: &Visit, seen: &Seen) -> Result<Vec<Subscription>, Problem> {
+    let Some(owner) = &seen.subscriber.owner else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for state in ["BLOCKED", "PROD_ONLY_BLOCKED"] {
+        let asked = query(&[("api", seen.row.api()), ("owner", owner), ("state", state), ("limit", SHOWN)]);
+        let list: List<Subscription> = visit.v1.read(&format!("/v1/subscriptions{asked}")).await?;
+        found.extend(list.items);
+    }
+    Ok(found)
 }
 
 /// The row at `path`, if the person's role opens `route` and the person sees the row.

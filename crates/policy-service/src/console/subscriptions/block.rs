@@ -50,10 +50,10 @@ fn page(
         (wrong.summary())
         div.columns {
             section.panel aria-label="The block" { (form::block(visit, &seen.row, concerned, form, wrong)) }
-            section aria-label="The subscription" { (facts(&facts_of(visit, seen))) }
+            section aria-label="The subscription" { (facts(&facts_of(visit, seen, true))) }
         }
     };
-    visit.page_as(status, &title, &trail(visit, seen, true), body)
+    visit.page_as(status, &title, &trail(visit, seen, true, true), body)
 }
 
 /// Blocks.

@@ -100,6 +100,7 @@ pub fn block(visit: &Visit, row: &Subscription, concerned: &Concerned, form: &Fo
             (Field::new("note", "Note to the subscriber", "The subscriber sees it, and the gateways answer with it.").text(form, wrong))
             details open[!form.get("from").is_empty()] {
                 summary { "Begin later" }
+                @if row.is_blocked() { p.hint { "The block that there is goes on until then, even if it was to end before." } }
                 (when::field("from", "Begins at", form, wrong))
             }
             (actions(if row.block.is_some() { "Change the block" } else { "Block" }, true, &visit.at(&["subscriptions", &row.id])))

@@ -90,7 +90,7 @@ pub async fn listed(
         } @else {
             (subscriptions(visit, "Subscriptions", &rows, has_api))
         }
-        (list.pages(place, &kept, "subscription", "subscriptions"))
+        @if !rows.is_empty() || is_filtered { (list.pages(place, &kept, "subscription", "subscriptions")) }
     })
 }
 

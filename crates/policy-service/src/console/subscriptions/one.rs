@@ -17,7 +17,7 @@ use super::{
         said, usage,
         visit::Visit,
     },
-    around,
+    around::{Around, around, blocked_beside},
     figures::{Seen, find},
     form::{self, Concerned, first},
     moved,
@@ -32,7 +32,7 @@ pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, 
     let now = visit.now;
     let holds = |word: &str| match word {
         "blocked" => seen.row.is_blocked(),
-        "planned" => seen.row.is_planned() || begins_later(&seen, now),
+        "planned" => seen.row.is_planned() || seen.row.next_block(now).is_some(),
         _ => true,
     };
     let receipt = said::of_row(&mut visit, &["subscriptions", &id], Kind::Subscription, &id, holds).await?;
@@ -40,7 +40,12 @@ pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, 
     let (may_block, may_approve) = (visit.may(Method::POST, BLOCK), visit.may(Method::POST, APPROVE));
     let can_block = may_block && row.block.is_none() && !row.deleted;
     let concerned = if can_block { Some(Concerned::read(&visit, &id).await?) } else { None };
-    let around = around::panels(&visit, row).await?;
+    let Around { panels, has_api } = around(&visit, row).await?;
+    let waits = if may_approve {
+        waits(&visit, &seen).await?
+    } else {
+        html! {}
+    };
     let usage = usage::of_subscription(&visit, row.application(), row.api()).await?;
     let may_change = visit.may(Method::PUT, "/v1/subscriptions/{id}")
         && !row.deleted
@@ -48,16 +53,16 @@ pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, 
     let body = html! {
         @if may_change {
             div.tools {
-                a.button href=(visit.at(&["subscriptions", &id, "plan"])) { "Change the plan" }
+                @if has_api { a.button href=(visit.at(&["subscriptions", &id, "plan"])) { "Change the plan" } }
                 a.button.danger href=(visit.at(&["subscriptions", &id, "end"])) { "End the subscription …" }
             }
         }
-        @if may_approve && row.state() == "ON_HOLD" { (waits(&visit, &seen)) }
-        (around)
+        (waits)
+        (panels)
         div.columns {
             @if let Some(block) = &row.block { (blocked(&visit, &seen, block, may_block)) }
             @if !receipt.0.is_empty() { (receipt) }
-            (facts(&facts_of(&visit, &seen)))
+            (facts(&facts_of(&visit, &seen, has_api)))
             @if let Some(concerned) = &concerned {
                 section.panel aria-labelledby="block-title" {
                     h2 #block-title { "Block" }
@@ -67,7 +72,7 @@ pub async fn page(Path(id): Path<String>, mut visit: Visit) -> Result<Response, 
         }
         (usage)
     };
-    Ok(visit.page(&format!("{} at {}", seen.application(), row.api()), &trail(&visit, &seen, false), body))
+    Ok(visit.page(&format!("{} at {}", seen.application(), row.api()), &trail(&visit, &seen, has_api, false), body))
 }
 
 fn one_click(visit: &Visit, seen: &Seen, what: &str, words: &str, class: &str) -> Markup {
@@ -80,21 +85,36 @@ fn one_click(visit: &Visit, seen: &Seen, what: &str, words: &str, class: &str) -
     }
 }
 
-fn waits(visit: &Visit, seen: &Seen) -> Markup {
-    html! {
+/// What the publisher decides: of a subscription that waits, and of one that was rejected.
+async fn waits(visit: &Visit, seen: &Seen) -> Result<Markup, Problem> {
+    let (title, is_open) = match seen.row.state() {
+        "ON_HOLD" => ("It waits for your approval", true),
+        "REJECTED" => ("It is rejected", false),
+        _ => return Ok(html! {}),
+    };
+    let blocked = blocked_beside(visit, seen).await?;
+    Ok(html! {
         section.panel aria-labelledby="waits-title" {
-            h2 #waits-title { "It waits for your approval" }
+            h2 #waits-title { (title) }
             p { "Its requests are refused until you approve it." }
+            @if !blocked.is_empty() {
+                p.warn { "The same owner is blocked at this API: "
+                    @for (number, other) in blocked.iter().enumerate() {
+                        @if number > 0 { ", " } a href=(visit.at(&["subscriptions", &other.id])) { (name(other.application())) }
+                    }
+                    ". If you approve this one, the owner gets in again." }
+            }
             div.tools {
                 (one_click(visit, seen, "approve", "Approve", "main"))
-                a.button href=(visit.at(&["subscriptions", &seen.row.id, "reject"])) { "Reject …" }
+                @if is_open { a.button href=(visit.at(&["subscriptions", &seen.row.id, "reject"])) { "Reject …" } }
             }
         }
-    }
+    })
 }
 
 fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup {
     let Block { by, at, reason, note, from, until, .. } = block;
+    let row = &seen.row;
     let mut said: Vec<(&str, Markup)> = vec![("What", badge(block.state.as_deref().unwrap_or_default()))];
     if let Some(by) = by {
         said.push(("By", name(by)));
@@ -115,28 +135,28 @@ fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup
     html! {
         section.panel aria-labelledby="blocked-title" {
             h2 #blocked-title {
-                @if seen.row.is_planned() { "A block is planned" }
-                @else if begins_later(seen, visit.now) { "It is blocked until another block begins" }
+                @if row.deleted { "It was deleted, and its block is kept" }
+                @else if row.is_planned() { "A block is planned" }
+                @else if row.next_block(visit.now).is_some() { "It is blocked until another block begins" }
                 @else { "It is blocked" }
+            }
+            @if row.deleted {
+                p { "All requests of the application to this API are refused, and it cannot subscribe again until the block ends or somebody \
+                    unblocks it." }
             }
             (facts(&said))
             @if may_block {
                 div.tools.actions {
-                    (one_click(visit, seen, "unblock", if seen.row.is_planned() { "Cancel the plan" } else { "Unblock" }, "main"))
-                    a.button href=(visit.at(&["subscriptions", &seen.row.id, "block"])) { "Change the block …" }
+                    (one_click(visit, seen, "unblock", if row.is_planned() { "Cancel the plan" } else { "Unblock" }, "main"))
+                    a.button href=(visit.at(&["subscriptions", &row.id, "block"])) { "Change the block …" }
                 }
             }
         }
     }
 }
 
-/// Whether the block that the row shows has yet to begin. If the row is blocked all the same, another one goes on until then.
-fn begins_later(seen: &Seen, now: i64) -> bool {
-    seen.row.block.as_ref().and_then(|block| block.from).is_some_and(|from| from > now)
-}
-
-/// What is known of a subscription.
-pub fn facts_of(visit: &Visit, seen: &Seen) -> Vec<(&'static str, Markup)> {
+/// What is known of a subscription. `has_api`: whether the person sees its API.
+pub fn facts_of(visit: &Visit, seen: &Seen, has_api: bool) -> Vec<(&'static str, Markup)> {
     let Seen { row, subscriber } = seen;
     let mut facts = vec![
         (
@@ -144,8 +164,11 @@ pub fn facts_of(visit: &Visit, seen: &Seen) -> Vec<(&'static str, Markup)> {
             html! { (name(seen.application())) @if seen.application() != row.application() { " " code { (name(row.application())) } } },
         ),
         ("Owner", html! { @match &subscriber.owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } }),
-        ("API", html! { a href=(visit.at(&["apis", row.api()])) { (name(row.api())) } }),
-        ("State", state(row)),
+        (
+            "API",
+            html! { @if has_api { a href=(visit.at(&["apis", row.api()])) { (name(row.api())) } } @else { (name(row.api())) } },
+        ),
+        ("State", state(row, visit.now)),
         ("Plan", html! { @match &row.plan { Some(plan) => (name(plan)), None => span.none { "none" } } }),
         (
             "Last use",
@@ -159,9 +182,12 @@ pub fn facts_of(visit: &Visit, seen: &Seen) -> Vec<(&'static str, Markup)> {
     facts
 }
 
-/// The way to the page.
-pub fn trail<'s>(visit: &Visit, seen: &'s Seen, with_itself: bool) -> Vec<(&'s str, String)> {
-    let mut trail = vec![("APIs", visit.at(&["apis"])), (seen.row.api(), visit.at(&["apis", seen.row.api()]))];
+/// The way to the page: over the API, if the person sees it.
+pub fn trail<'s>(visit: &Visit, seen: &'s Seen, has_api: bool, with_itself: bool) -> Vec<(&'s str, String)> {
+    let mut trail = match has_api {
+        true => vec![("APIs", visit.at(&["apis"])), (seen.row.api(), visit.at(&["apis", seen.row.api()]))],
+        false => vec![("Subscriptions", visit.at(&["subscriptions"]))],
+    };
     if with_itself {
         trail.push((seen.application(), visit.at(&["subscriptions", &seen.row.id])));
     }

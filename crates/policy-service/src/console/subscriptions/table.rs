@@ -11,7 +11,7 @@ use super::{
             table::{name, table},
             time::{hour, time},
         },
-        rows::Subscription,
+        rows::{Block, Subscription},
         visit::Visit,
     },
     figures::Seen,
@@ -38,7 +38,7 @@ pub fn subscriptions(visit: &Visit, caption: &str, rows: &[Seen], has_api: bool)
                 cells.push(html! { a href=(visit.at(&["apis", row.api()])) { (name(row.api())) } });
             }
             cells.extend([
-                state(row),
+                state(row, visit.now),
                 html! { @match &row.plan { Some(plan) => (name(plan)), None => span.none { "none" } } },
                 html! { @match subscriber.last_used { Some(at) => (hour(at)), None => span.none { "not known" } } },
                 actions(visit, row, seen.application()),
@@ -50,14 +50,26 @@ pub fn subscriptions(visit: &Visit, caption: &str, rows: &[Seen], has_api: bool)
 }
 
 /// The state, and when a block begins or ends.
-pub fn state(row: &Subscription) -> Markup {
+pub fn state(row: &Subscription, now: i64) -> Markup {
     let block = row.block.as_ref();
+    if let Some(next) = row.next_block(now) {
+        return html! { (badge(row.state())) @if let Some(from) = next.from { br; span.hint { "until " (time(from)) ", then:" } br; (then(next)) } };
+    }
+    let begins = row.is_planned() || row.keeps_planned(now);
     html! {
         (badge(row.state()))
         @if row.deleted { " " (badge("deleted")) }
         @if row.is_planned() { " " (badge("planned")) }
-        @if let Some(from) = block.and_then(|block| block.from).filter(|_| row.is_planned()) { br; span.hint { "from " (time(from)) } }
+        @if let Some(from) = block.and_then(|block| block.from).filter(|_| begins) { br; span.hint { "from " (time(from)) } }
         @if let Some(until) = block.and_then(|block| block.until) { br; span.hint { "until " (time(until)) } }
+    }
+}
+
+/// A block that begins when another one ends.
+pub fn then(next: &Block) -> Markup {
+    html! {
+        (badge(next.state.as_deref().unwrap_or("BLOCKED"))) br;
+        span.hint { "until " @match next.until { Some(until) => (time(until)), None => "somebody unblocks it" } }
     }
 }
 
@@ -80,6 +92,7 @@ fn actions(visit: &Visit, row: &Subscription, whose: &str) -> Markup {
                 (one_click("approve", "Approve"))
                 a.button.small href=(to("reject")) { "Reject" span.unseen { " " (whose) } }
             }
+            @if may_approve && row.state() == "REJECTED" { (one_click("approve", "Approve")) }
             @if may_block && row.block.is_some() { (one_click("unblock", if row.is_planned() { "Cancel the plan" } else { "Unblock" })) }
             @else if may_block && !row.deleted { a.button.small href=(to("block")) { "Block" span.unseen { " " (whose) } } }
         }

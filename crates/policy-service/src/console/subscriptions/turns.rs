@@ -129,10 +129,10 @@ async fn page(
         @if let Some(told) = told { (told) }
         div.columns {
             section aria-label=(title) { (confirm.body(wrong)) }
-            section aria-label="The subscription" { (facts(&facts_of(visit, &seen))) }
+            section aria-label="The subscription" { (facts(&facts_of(visit, &seen, true))) }
         }
     };
-    Ok(visit.page_as(status, &format!("{title} {}", seen.application()), &trail(visit, &seen, true), body))
+    Ok(visit.page_as(status, &format!("{title} {}", seen.application()), &trail(visit, &seen, true, true), body))
 }
 
 fn is_missing(problem: Problem) -> bool {

@@ -19,6 +19,8 @@ pub struct Token {
     pub created_at: i64,
     #[serde(default)]
     pub expires_at: Option<i64>,
+    #[serde(default)]
+    pub etag: String,
 }
 
 pub fn path(id: &str) -> String {

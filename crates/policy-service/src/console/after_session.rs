@@ -6,7 +6,12 @@
 use management::port::Principal;
 use maud::{Markup, html};
 
-use super::{form::Form, frame::Frame, key_text::has_key, parts::field::hidden};
+use super::{
+    form::Form,
+    frame::Frame,
+    parts::field::hidden,
+    typed::{may_be_kept, typed},
+};
 use crate::{
     signin::CSRF_FIELD,
     web::{
@@ -14,18 +19,6 @@ use crate::{
         shell::{Shell, nothing},
     },
 };
-
-/// Hidden fields, which tell a person nothing.
-const HIDDEN: [&str; 4] = [CSRF_FIELD, "once", "etag", "seen"];
-/// Characters of a value that the page shows. The form has all of them.
-const SHOWN: usize = 200;
-
-/// Whether a form at this path may be shown again.
-pub fn may_be_kept(path: &str, form: &Form) -> bool {
-    let rest = path.strip_prefix(CONSOLE).unwrap_or(path);
-    let is_of_a_secret = matches!(rest, "/find" | "/explain") || rest.starts_with("/keys/") && rest.ends_with("/kept");
-    !is_of_a_secret && !form.pairs().any(|(_, value)| has_key(value))
-}
 
 /// The page for a form without a session. `prefix` is the part of the address before `/console`.
 pub fn without_session(prefix: &str, path: &str, form: &Form, why: &str) -> Markup {
@@ -65,22 +58,6 @@ pub fn of_another_session(frame: &Frame, principal: &Principal, path: &str, form
         p { a href=(place) { "Load the page of the form" } }
     };
     frame.page("This form is of another session", &[], "", body)
-}
-
-/// What the form says, for the person to look at.
-pub fn typed(form: &Form) -> Markup {
-    let is_hidden = |name: &str| HIDDEN.contains(&name) || name.ends_with("_shown") || name.ends_with("_at");
-    let is_shown = |name: &str, value: &str| !value.trim().is_empty() && !is_hidden(name);
-    html! {
-        @if form.pairs().any(|(name, value)| is_shown(name, value)) {
-            h2 { "What you typed" }
-            dl.facts {
-                @for (name, value) in form.pairs().filter(|(name, value)| is_shown(name, value)) {
-                    div { dt { bdi { (name) } } dd { bdi { (value.chars().take(SHOWN).collect::<String>()) @if value.chars().nth(SHOWN).is_some() { "…" } } } }
-                }
-            }
-        }
-    }
 }
 
 /// The form once more, ready to be sent. Without a session its token is the old one.

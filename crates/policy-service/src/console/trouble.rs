@@ -13,10 +13,9 @@ use maud::{Markup, html};
 
 use super::{
     Console,
-    after_session::{may_be_kept, typed},
     form::Form,
     frame::Frame,
-    typed::Typed,
+    typed::{Typed, may_be_kept, typed},
     visit::html as answer,
 };
 use crate::{

@@ -12,7 +12,13 @@ use axum::{
 use management::port::{Actor, Principal, Role};
 use maud::Markup;
 
-use super::{Console, after_session, form::Form, frame::Frame, typed::Typed, v1::V1};
+use super::{
+    Console, after_session,
+    form::Form,
+    frame::Frame,
+    typed::{Typed, may_be_kept},
+    v1::V1,
+};
 use crate::{
     auth::{
         Flaw, Identity,
@@ -210,7 +216,7 @@ async fn without_session(console: &Console, parts: &Parts, body: axum::body::Bod
     let path = parts.uri.path();
     let is_ended = matches!(parts.extensions.get(), Some(Identity::Nobody(Flaw::Ended)));
     let why = if is_ended { "Your session has ended" } else { "You are not signed in" };
-    after_session::may_be_kept(path, &form).then(|| {
+    may_be_kept(path, &form).then(|| {
         let why = format!("{why}, so nothing was changed.");
         let page = after_session::without_session(console.0.sign_in.prefix(), path, &form, &why);
         (challenge(), html(StatusCode::UNAUTHORIZED, &page)).into_response()

@@ -115,7 +115,8 @@ async fn waits(visit: &Visit, seen: &Seen) -> Result<Markup, Problem> {
 fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup {
     let Block { by, at, reason, note, from, until, .. } = block;
     let row = &seen.row;
-    let mut said: Vec<(&str, Markup)> = vec![("What", badge(block.state.as_deref().unwrap_or_default()))];
+    let what = if row.next_block(visit.now).is_some() { "Then" } else { "What" };
+    let mut said: Vec<(&str, Markup)> = vec![(what, badge(block.state.as_deref().unwrap_or_default()))];
     if let Some(by) = by {
         said.push(("By", name(by)));
     }

@@ -203,6 +203,19 @@ impl Resource for Api {
         self.check_others(change, &new).await
     }
 
+    /// Rejects the id of a deleted API while blocks of its subscriptions stay, because nobody knows whose it was. A publisher
+    /// would see, and could lift, what another one has blocked.
+    async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
+        let is_limited = access::limited(&change.act().actor).is_some();
+        let rows = if is_limited { change.of_api(self.id.as_deref().unwrap_or_default()).await? } else { Vec::new() };
+        if rows.iter().all(|row| row.kept_block.is_none()) {
+            return Ok(());
+        }
+        let detail =
+            "blocks of subscriptions stay under this id; choose another, or ask an administrator to make the API";
+        Err(Error::conflict_in("id", detail))
+    }
+
     /// Deletes the subscriptions to the API as well. Blocks stay, so that re-creating the API does not lift them. Keys
     /// that are bound to the API stay bound.
     async fn remove(change: &mut dyn Transaction, held: &Version) -> Result<Option<Self>, Error> {

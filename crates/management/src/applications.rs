@@ -229,7 +229,19 @@ impl Resource for Application {
 
     /// While an application of an owner is blocked, blocks each new application of that owner, so that a new one is no
     /// way round the block.
+    ///
+    /// Rejects the id of a deleted application of somebody else while blocks of its subscriptions stay. They would hold for
+    /// the new application, and each of the two owners would see something of the other.
     async fn restrain(&mut self, change: &mut dyn Transaction) -> Result<(), Error> {
+        let is_limited = access::limited(&change.act().actor).is_some();
+        let rows =
+            if is_limited { change.of_application(self.id.as_deref().unwrap_or_default()).await? } else { Vec::new() };
+        if rows.iter().any(|row| row.kept_block.is_some() && row.kept_owner != self.owner) {
+            return Err(Error::conflict_in(
+                "id",
+                "this id cannot be used, because blocks stay under it; choose another",
+            ));
+        }
         if let Some(owner) = &self.owner
             && change.has_blocked_application(owner).await?
         {

@@ -98,7 +98,7 @@ fn blocks(visit: &Visit, mine: &Mine) -> Markup {
                 @for row in &mine.blocked_applications {
                     li {
                         p { (badge("BLOCKED")) " " a href=(visit.at(&["applications", &row.id])) { (name(row.title())) } ", for every API" }
-                        (told(row.block.as_ref().unwrap_or(&none), false))
+                        (told(row.block.as_ref().unwrap_or(&none), row.block.as_ref().and_then(|block| block.from.or(block.at)), false))
                     }
                 }
                 @for row in mine.blocked.iter().chain(&mine.planned) {
@@ -108,7 +108,7 @@ fn blocks(visit: &Visit, mine: &Mine) -> Markup {
                             @if row.deleted { " " (badge("deleted")) } }
                         @match row.next_block(visit.now) {
                             Some(next) => (followed(next)),
-                            None => (told(row.block.as_ref().unwrap_or(&none), row.is_planned() || row.keeps_planned(visit.now))),
+                            None => (told(row.block.as_ref().unwrap_or(&none), row.since(visit.now), row.is_planned())),
                         }
                     }
                 }
@@ -122,10 +122,10 @@ fn blocks(visit: &Visit, mine: &Mine) -> Markup {
 }
 
 /// Since when, until when, and what the subscriber is told.
-fn told(block: &Block, is_planned: bool) -> Markup {
+fn told(block: &Block, since: Option<i64>, is_planned: bool) -> Markup {
     html! {
         (facts(&[
-            (if is_planned { "Begins" } else { "Since" }, time_or(block.from.or(block.at), "not recorded")),
+            (if is_planned { "Begins" } else { "Since" }, time_or(since, "not recorded")),
             ("Until", time_or(block.until, "somebody unblocks it")),
             ("Note", html! { @match &block.note { Some(note) => (name(note)), None => span.none { "none" } } }),
         ]))

@@ -85,6 +85,9 @@ pub struct Subscription {
     pub used_up_until: Option<i64>,
     #[serde(default)]
     pub deleted: bool,
+    /// The owner of the application of a deleted subscription.
+    #[serde(default)]
+    pub owner: Option<String>,
     #[serde(default)]
     pub etag: Option<String>,
 }
@@ -117,9 +120,10 @@ impl Subscription {
         self.block.as_ref().filter(|block| self.is_blocked() && !self.deleted && block.begins_after(now))
     }
 
-    /// Whether the block that is kept of a deleted subscription begins later.
-    pub fn keeps_planned(&self, now: i64) -> bool {
-        self.deleted && self.block.as_ref().is_some_and(|block| block.begins_after(now))
+    /// When its block began; `None` if nothing is recorded of that. Of a deleted subscription a planned block has begun.
+    pub fn since(&self, now: i64) -> Option<i64> {
+        let block = self.block.as_ref().filter(|block| self.is_planned() || !block.begins_after(now))?;
+        block.from.or(block.at)
     }
 }
 
@@ -140,6 +144,9 @@ pub struct Block {
     pub from: Option<i64>,
     #[serde(default)]
     pub until: Option<i64>,
+    /// The state that the subscription gets back, if it is not UNBLOCKED.
+    #[serde(default)]
+    pub before: Option<String>,
 }
 
 impl Block {

@@ -201,7 +201,7 @@ async fn an_explanation_shows_its_steps_and_no_key() {
             "status and message of gRPC",
             "with this body",
         ),
-        (&[("configuration", shadow)], "passes all the same", "of gRPC"),
+        (&[("configuration", shadow)], "passes all the same", "It is refused"),
     ] {
         let asked: Vec<_> = [("url", url), ("key_id", "k-new")].into_iter().chain(typed.iter().copied()).collect();
         let told = olga.fill(place, place, &asked).await.expect(200);

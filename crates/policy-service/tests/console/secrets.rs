@@ -29,7 +29,7 @@ async fn a_form_of_an_explanation_keeps_everything_but_secrets() {
         )
     };
     let (typed, starred) = (credentials("HUSH"), credentials("****"));
-    let cases: [Case<'_>; 14] = [
+    let cases: [Case<'_>; 16] = [
         (
             &[("url", "/x?k=HUSH&a=1"), ("configuration", sources)],
             "HUSH",
@@ -56,6 +56,8 @@ async fn a_form_of_an_explanation_keeps_everything_but_secrets() {
             &[("headers", "x-k:\naccept: application/json\nx-trace: 1\ncookie:\nauthorization:")],
         ),
         (&[("headers", "nothing HUSH\naccept: text/html")], "HUSH", &[("headers", "nothing\naccept: text/html")]),
+        (&[("headers", "x-k:\r\n HUSH\r\nnothing")], "HUSH", &[("headers", "x-k:\nnothing")]),
+        (&[("headers", "x-k:\nHUSH\naccept: text/html")], "HUSH", &[("headers", "x-k:\naccept: text/html")]),
         (&[("configuration", &typed)], "HUSH", &[("configuration", &starred)]),
         (
             &[("configuration", r#"{"zz": "HUSH", "mode": "shadow"}"#)],

@@ -3,8 +3,9 @@
 
 use crate::{
     import::import,
-    support::{Service, digest},
+    support::{Service, digest, send},
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 
 fn application(id: &str, owner: &str) -> Value {
@@ -180,4 +181,47 @@ async fn an_application_keeps_its_owner_until_another_is_named() {
     let service = blocked_owners().await;
     service.put("/v1/applications/bob-1", json!({"owner": "erin"})).await.expect(200);
     assert_eq!(service.get("/v1/applications/bob-1").await.json()["owner"], "erin");
+}
+
+/// The block of a deleted row stays under its ids. Nobody else takes them, who would then see and lift what is not theirs.
+#[tokio::test]
+async fn nobody_takes_the_id_under_which_a_block_of_somebody_else_stays() {
+    let service = Service::start().await;
+    let token = async |role: &str, subject: &str| {
+        let made = service.post("/v1/tokens", json!({"role": role, "subject": subject})).await.expect(201).json();
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let as_one = async |token: &str, method: Method, path: &str, body: Value| {
+        let request = service.request(method, path).bearer_auth(token);
+        send(if body.is_null() { request } else { request.json(&body) }).await
+    };
+    let (alice, carol) = (token("subscriber", "alice").await, token("subscriber", "carol").await);
+    let (dana, pete) = (token("publisher", "dana").await, token("publisher", "pete").await);
+    let api = json!({"id": "zx", "match": [{"path": "/zx"}]});
+    as_one(&dana, Method::POST, "/v1/apis", api.clone()).await.expect(201);
+    as_one(&alice, Method::POST, "/v1/applications", json!({"id": "mm"})).await.expect(201);
+    let subscription = json!({"id": "zx-s", "application": "mm", "api": "zx"});
+    as_one(&alice, Method::POST, "/v1/subscriptions", subscription.clone()).await.expect(201);
+    let block = json!({"reason": "fraud 17", "note": "alice owes"});
+    as_one(&dana, Method::POST, "/v1/subscriptions/zx-s/block", block).await.expect(200);
+    as_one(&alice, Method::DELETE, "/v1/applications/mm", Value::Null).await.expect(204);
+    // The id of the application: not for others, and still for its owner, for whom the block goes on.
+    let refused = as_one(&carol, Method::POST, "/v1/applications", json!({"id": "mm"})).await;
+    let refused = refused.expect_problem(409, Some("id"));
+    assert!(!refused.text.contains("alice") && !refused.text.contains("zx"), "{}", refused.text);
+    as_one(&carol, Method::POST, "/v1/applications", json!({"id": "other"})).await.expect(201);
+    as_one(&alice, Method::POST, "/v1/applications", json!({"id": "mm"})).await.expect(201);
+    as_one(&alice, Method::POST, "/v1/subscriptions", subscription).await.expect_problem(409, None);
+    // The id of the API: not for publishers, and for an administrator.
+    as_one(&dana, Method::DELETE, "/v1/apis/zx", Value::Null).await.expect(204);
+    let refused = as_one(&pete, Method::POST, "/v1/apis", api.clone()).await.expect_problem(409, Some("id"));
+    assert!(!refused.text.contains("alice") && !refused.text.contains("fraud"), "{}", refused.text);
+    as_one(&pete, Method::GET, "/v1/subscriptions/zx-s", Value::Null).await.expect(404);
+    service.post("/v1/apis", json!({"id": "zx", "owner": "dana", "match": [{"path": "/zx"}]})).await.expect(201);
+    let seen = as_one(&dana, Method::GET, "/v1/subscriptions/zx-s", Value::Null).await.expect(200).json();
+    assert_eq!((&seen["deleted"], &seen["block"]["reason"]), (&json!(true), &json!("fraud 17")));
+    // Without the block everybody may have both.
+    as_one(&dana, Method::POST, "/v1/subscriptions/zx-s/unblock", Value::Null).await.expect(200);
+    as_one(&alice, Method::DELETE, "/v1/applications/mm", Value::Null).await.expect(204);
+    as_one(&carol, Method::POST, "/v1/applications", json!({"id": "mm"})).await.expect(201);
 }

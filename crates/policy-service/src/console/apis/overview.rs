@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::{
     super::{
+        applications::{Application, applications},
         parts::{
             badge::words,
             field::{Field, Wrong},
@@ -21,6 +22,8 @@ use super::{
 };
 use crate::{http::problem::Problem, web::place::query};
 
+/// The applications, as the table of permissions names them.
+const ROUTE: &str = "/v1/applications";
 /// APIs that the page shows.
 const APIS: usize = 20;
 /// Subscriptions that the page shows of each kind.
@@ -41,9 +44,30 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
         }
         (some(&visit, "waits", "Waits for approval", &["ON_HOLD"], "Nothing waits for approval.").await?)
         (own(&visit, &apis))
-        (some(&visit, "blocked", "Blocked", &["BLOCKED", "PROD_ONLY_BLOCKED"], "Nothing is blocked.").await?)
+        (blocked_applications(&visit).await?)
+        (some(&visit, "blocked", "Blocked", &["BLOCKED", "PROD_ONLY_BLOCKED"], "No subscription is blocked.").await?)
     };
     Ok(visit.page("Start", &[], body))
+}
+
+/// The first blocked applications, for those who see applications.
+async fn blocked_applications(visit: &Visit) -> Result<Markup, Problem> {
+    if !visit.may(Method::GET, ROUTE) {
+        return Ok(html! {});
+    }
+    let asked = query(&[("state", "BLOCKED"), ("limit", &SUBSCRIPTIONS.to_string())]);
+    let found: List<Application> = visit.v1.read(&format!("{ROUTE}{asked}")).await?;
+    if found.items.is_empty() {
+        return Ok(html! {});
+    }
+    let all = visit.at_with(&["applications"], &[("state", "BLOCKED")]);
+    Ok(html! {
+        section aria-labelledby="blocked-applications-title" {
+            h2 #blocked-applications-title { "Blocked applications" }
+            (applications(visit, "Blocked applications", &found.items))
+            p { a href=(all) { "All " (counted(found.total.unwrap_or_default(), "blocked application", "blocked applications")) } }
+        }
+    })
 }
 
 /// The first subscriptions in some states.

@@ -29,7 +29,13 @@ pub fn again(form: &Form) -> Form {
         }
     }
     let url = |name: &str| without_secrets(form.get(name), &sources);
-    let headers: Vec<String> = form.lines("headers").filter_map(|line| sources.header(line)).collect();
+    // A line without a colon after a header without a value may be that value.
+    let (mut headers, mut before): (Vec<String>, &str) = (Vec::new(), "");
+    for line in form.lines("headers") {
+        let may_be_value = before.ends_with(':') && !line.contains(':');
+        headers.extend(sources.header(line).filter(|_| !may_be_value));
+        before = line;
+    }
     again
         .with("url", url("url"))
         .with("referer", url("referer"))

@@ -50,14 +50,16 @@ pub fn told(visit: &Visit, form: &Form, answer: &Value) -> Markup {
         return html! { p.alert role="alert" { "The answer of the service cannot be read." } };
     };
     let Explanation { verdict, reason, status, reply, steps, notes, revision, now, .. } = &explanation;
-    let is_allowed = verdict == "allow";
+    let is_shadow = notes.iter().any(|note| is_about_mode(note));
+    let is_allowed = verdict == "allow" || is_shadow;
     html! {
         section.panel aria-labelledby="verdict-title" {
             h2 #verdict-title { (badge(if is_allowed { "allow" } else { "deny" })) " " code { (reason) } }
             p { code { bdi { (form.get("method")) " " (place(form.get("url"))) } } }
             @for note in notes.iter().filter(|note| is_about_mode(note)) { p.warn { (in_sentence(note)) } }
             @if let Some(status) = status {
-                p { "The client gets the status " strong { (status) } (with(form, reply.as_ref())) }
+                p { (if is_shadow { "In the mode enforce the client would get the status " } else { "The client gets the status " })
+                    strong { (status) } (with(form, reply.as_ref())) }
                 @if let Some(reply) = reply.as_ref().filter(|_| !is_head(form)) { p { code { bdi { (reply.as_str().map_or_else(|| reply.to_string(), str::to_owned)) } } } }
             }
             (facts(&facts_of(visit, &explanation)))

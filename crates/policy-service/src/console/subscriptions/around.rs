@@ -50,15 +50,17 @@ pub async fn around(visit: &Visit, row: &Subscription) -> Result<Around, Problem
     Ok(Around { panels, has_api: api.is_some() })
 }
 
-/// Blocked subscriptions to the API that are of the same owner. While there is one, a new one is on hold.
+/// Subscriptions to the API of the same owner that are blocked, or to be blocked. While there is one, a new one is on hold.
 pub async fn blocked_beside(visit: &Visit, seen: &Seen) -> Result<Vec<Subscription>, Problem> {
     let Some(owner) = &seen.subscriber.owner else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for state in ["BLOCKED", "PROD_ONLY_BLOCKED"] {
-        let asked = query(&[("api", seen.row.api()), ("owner", owner), ("state", state), ("limit", SHOWN)]);
+    for (name, value) in [("state", "BLOCKED"), ("state", "PROD_ONLY_BLOCKED"), ("planned", "true")] {
+        let asked = query(&[("api", seen.row.api()), ("owner", owner), (name, value), ("limit", SHOWN)]);
         let list: List<Subscription> = visit.v1.read(&format!("/v1/subscriptions{asked}")).await?;
-        found.extend(list.items);
+        let new = list.items.into_iter().filter(|row: &Subscription| row.id != seen.row.id);
+        found.extend(new);
     }
+    found.dedup_by(|one, other| one.id == other.id);
     Ok(found)
 }
 

@@ -26,7 +26,12 @@ pub async fn seen(visit: &Visit, rows: Vec<Subscription>) -> Result<Vec<Seen>, P
     let pair = |row: &Subscription| Pair { application: row.application().to_owned(), api: row.api().to_owned() };
     let pairs: Vec<Pair> = rows.iter().map(pair).collect();
     let figures = visit.console.store().subscribers(&pairs).await?;
-    Ok(rows.into_iter().zip(figures).map(|(row, subscriber)| Seen { row, subscriber }).collect())
+    // The application of a deleted subscription may be gone, and another one may have its id.
+    let of = |row: &Subscription, found: Subscriber| match row.deleted {
+        true => Subscriber { name: None, owner: row.owner.clone(), last_used: found.last_used },
+        false => found,
+    };
+    Ok(rows.into_iter().zip(figures).map(|(row, found)| Seen { subscriber: of(&row, found), row }).collect())
 }
 
 /// Reads one subscription.

@@ -75,6 +75,13 @@ fn fresh() -> Form {
 pub fn block(visit: &Visit, row: &Subscription, concerned: &Concerned, form: &Form, wrong: &Wrong) -> Markup {
     let Concerned { both, production } = concerned;
     let beside = |preview: &Preview| html! { span.hint { "refuses " (counted(preview.keys, "key", "keys")) } };
+    let production_words = match row.state() {
+        // A block without a time takes the place of these.
+        "ON_HOLD" | "REJECTED" => {
+            html! { (beside(production)) " " span.hint { "Sandbox keys pass then, though nobody has approved it." } }
+        }
+        _ => beside(production),
+    };
     let tomorrow = midnight_after(visit.now);
     let until = when::field("until", "Time", form, wrong);
     html! {
@@ -87,7 +94,7 @@ pub fn block(visit: &Visit, row: &Subscription, concerned: &Concerned, form: &Fo
                 strong { (counted(both.requests_last_day, "allowed request", "allowed requests")) } " in the last day." }
             (Field::new("state", "What is blocked", "").choice(&[
                 ("BLOCKED", html! { "Production and sandbox" }, beside(both)),
-                ("PROD_ONLY_BLOCKED", html! { "Production only" }, beside(production)),
+                ("PROD_ONLY_BLOCKED", html! { "Production only" }, production_words),
             ], form, wrong))
             (Field::new("end", "Until when", "").choice(&[
                 ("never", html! { "Until somebody unblocks it" }, html! {}),

@@ -45,6 +45,10 @@ fn none(visit: &Visit) -> Markup {
             "You have no subscription yet. Find an API, and subscribe one of your applications to it.",
             Some(("Find an API", visit.at(&["catalogue"]))),
         ),
+        Role::Publisher => empty(
+            "None of your APIs has a subscription yet. Subscribers make one for an application of theirs; it then stands here.",
+            None,
+        ),
         _ => empty(
             "There is no subscription yet. Subscribers make one for an application of theirs; it then stands here.",
             None,

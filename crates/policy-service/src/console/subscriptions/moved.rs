@@ -20,7 +20,7 @@ use crate::{hexadecimal::short_name, http::problem::Problem};
 
 /// What a form remembers of the row that its person saw.
 pub fn seen(row: &Subscription) -> String {
-    let Block { state, by, at, reason, note, from, until } = row.block.clone().unwrap_or_default();
+    let Block { state, by, at, reason, note, from, until, before: _ } = row.block.clone().unwrap_or_default();
     // Two changes of one second by one person differ in what they order.
     let whole = json!([state, by, at, reason, note, from, until, row.block.is_some()]).to_string();
     format!("{}|{}", row.state(), short_name(&Sha256::digest(whole.as_bytes())))

@@ -98,7 +98,7 @@ async fn waits(visit: &Visit, seen: &Seen) -> Result<Markup, Problem> {
             h2 #waits-title { (title) }
             p { "Its requests are refused until you approve it." }
             @if !blocked.is_empty() {
-                p.warn { "The same owner is blocked at this API: "
+                p.warn { "The same owner is blocked at this API, or a block is planned: "
                     @for (number, other) in blocked.iter().enumerate() {
                         @if number > 0 { ", " } a href=(visit.at(&["subscriptions", &other.id])) { (name(other.application())) }
                     }
@@ -123,8 +123,8 @@ fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup
     if let Some(at) = at {
         said.push(("Ordered", time(*at)));
     }
-    if let Some(from) = from {
-        said.push(("Begins", time(*from)));
+    if let Some(from) = from.filter(|_| !row.deleted) {
+        said.push(("Begins", time(from)));
     }
     said.push(("Until", time_or(*until, "somebody unblocks it")));
     if let Some(reason) = reason {
@@ -146,6 +146,9 @@ fn blocked(visit: &Visit, seen: &Seen, block: &Block, may_block: bool) -> Markup
                     unblocks it." }
             }
             (facts(&said))
+            @if let Some(before) = block.before.as_deref().filter(|_| !row.deleted) {
+                p { "When the block is over, it is " (badge(before)) " again." }
+            }
             @if may_block {
                 div.tools.actions {
                     (one_click(visit, seen, "unblock", if row.is_planned() { "Cancel the plan" } else { "Unblock" }, "main"))

@@ -1,6 +1,7 @@
 //! A table of subscriptions, with what can be done to each.
 
 use axum::http::Method;
+use management::port::Role;
 use maud::{Markup, html};
 
 use super::{
@@ -35,7 +36,9 @@ pub fn subscriptions(visit: &Visit, caption: &str, rows: &[Seen], has_api: bool)
                 html! { @match &subscriber.owner { Some(owner) => (name(owner)), None => span.none { "nobody" } } },
             ];
             if has_api {
-                cells.push(html! { a href=(visit.at(&["apis", row.api()])) { (name(row.api())) } });
+                // A subscriber does not see an API that is not published any more, and its subscriptions stay.
+                let has_page = visit.principal.role != Role::Subscriber;
+                cells.push(html! { @if has_page { a href=(visit.at(&["apis", row.api()])) { (name(row.api())) } } @else { (name(row.api())) } });
             }
             cells.extend([
                 state(row, visit.now),
@@ -55,7 +58,7 @@ pub fn state(row: &Subscription, now: i64) -> Markup {
     if let Some(next) = row.next_block(now) {
         return html! { (badge(row.state())) @if let Some(from) = next.from { br; span.hint { "until " (time(from)) ", then:" } br; (then(next)) } };
     }
-    let begins = row.is_planned() || row.keeps_planned(now);
+    let begins = row.is_planned();
     html! {
         (badge(row.state()))
         @if row.deleted { " " (badge("deleted")) }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::{
     super::{
-        applications::{Application, applications},
+        applications::{Application, applications, route::CREATE as APPLICATIONS},
         parts::{
             badge::words,
             field::{Field, Wrong},
@@ -22,8 +22,6 @@ use super::{
 };
 use crate::{http::problem::Problem, web::place::query};
 
-/// The applications, as the table of permissions names them.
-const ROUTE: &str = "/v1/applications";
 /// APIs that the page shows.
 const APIS: usize = 20;
 /// Subscriptions that the page shows of each kind.
@@ -52,11 +50,11 @@ pub async fn page(visit: Visit) -> Result<Response, Problem> {
 
 /// The first blocked applications, for those who see applications.
 async fn blocked_applications(visit: &Visit) -> Result<Markup, Problem> {
-    if !visit.may(Method::GET, ROUTE) {
+    if !visit.may(Method::GET, APPLICATIONS) {
         return Ok(html! {});
     }
     let asked = query(&[("state", "BLOCKED"), ("limit", &SUBSCRIPTIONS.to_string())]);
-    let found: List<Application> = visit.v1.read(&format!("{ROUTE}{asked}")).await?;
+    let found: List<Application> = visit.v1.read(&format!("{APPLICATIONS}{asked}")).await?;
     if found.items.is_empty() {
         return Ok(html! {});
     }

@@ -156,13 +156,12 @@ async fn of_subscriptions(visit: &Visit, row: &Application) -> Result<Markup, Pr
 
 fn subscription(visit: &Visit, row: &Subscription) -> Vec<Markup> {
     let block = row.block.as_ref();
-    let (next, none) = (row.next_block(visit.now), || html! { span.none { "–" } });
     vec![
         html! { a href=(visit.at(&["subscriptions", &row.id])) { (name(row.api())) } },
         html! { (badge(row.state())) @if row.deleted { " " (badge("deleted")) } @if row.is_planned() { " " (badge("planned")) } },
         html! { @match &row.plan { Some(plan) => (name(plan)), None => span.none { "none" } } },
-        if next.is_some() { none() } else { time_or(row.since(visit.now), "–") },
-        match next {
+        time_or(row.since(visit.now), "–"),
+        match row.next_block(visit.now) {
             Some(next) => html! { (time_or(next.from, "–")) ", then:" br; (then(next)) },
             None => time_or(block.and_then(|block| block.until), "–"),
         },

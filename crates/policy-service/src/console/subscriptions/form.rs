@@ -78,7 +78,7 @@ pub fn block(visit: &Visit, row: &Subscription, concerned: &Concerned, form: &Fo
     let production_words = match row.state() {
         // A block without a time takes the place of these.
         "ON_HOLD" | "REJECTED" => {
-            html! { (beside(production)) " " span.hint { "Sandbox keys pass then, though nobody has approved it." } }
+            html! { (beside(production)) " " span.hint { "Without a time, sandbox keys pass then, though nobody has approved it." } }
         }
         _ => beside(production),
     };
